@@ -1,0 +1,193 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Hook(_message.Message):
+    __slots__ = ("select", "cast", "scale", "reshape", "pad", "one_hot", "concat", "softmax", "argmax", "top_k", "labels", "threshold", "rename")
+    SELECT_FIELD_NUMBER: _ClassVar[int]
+    CAST_FIELD_NUMBER: _ClassVar[int]
+    SCALE_FIELD_NUMBER: _ClassVar[int]
+    RESHAPE_FIELD_NUMBER: _ClassVar[int]
+    PAD_FIELD_NUMBER: _ClassVar[int]
+    ONE_HOT_FIELD_NUMBER: _ClassVar[int]
+    CONCAT_FIELD_NUMBER: _ClassVar[int]
+    SOFTMAX_FIELD_NUMBER: _ClassVar[int]
+    ARGMAX_FIELD_NUMBER: _ClassVar[int]
+    TOP_K_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    RENAME_FIELD_NUMBER: _ClassVar[int]
+    select: Select
+    cast: Cast
+    scale: Scale
+    reshape: Reshape
+    pad: Pad
+    one_hot: OneHot
+    concat: Concat
+    softmax: Softmax
+    argmax: Argmax
+    top_k: TopK
+    labels: Labels
+    threshold: Threshold
+    rename: Rename
+    def __init__(self, select: _Optional[_Union[Select, _Mapping]] = ..., cast: _Optional[_Union[Cast, _Mapping]] = ..., scale: _Optional[_Union[Scale, _Mapping]] = ..., reshape: _Optional[_Union[Reshape, _Mapping]] = ..., pad: _Optional[_Union[Pad, _Mapping]] = ..., one_hot: _Optional[_Union[OneHot, _Mapping]] = ..., concat: _Optional[_Union[Concat, _Mapping]] = ..., softmax: _Optional[_Union[Softmax, _Mapping]] = ..., argmax: _Optional[_Union[Argmax, _Mapping]] = ..., top_k: _Optional[_Union[TopK, _Mapping]] = ..., labels: _Optional[_Union[Labels, _Mapping]] = ..., threshold: _Optional[_Union[Threshold, _Mapping]] = ..., rename: _Optional[_Union[Rename, _Mapping]] = ...) -> None: ...
+
+class Select(_message.Message):
+    __slots__ = ("columns",)
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    columns: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, columns: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Cast(_message.Message):
+    __slots__ = ("columns", "datatype")
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    DATATYPE_FIELD_NUMBER: _ClassVar[int]
+    columns: _containers.RepeatedScalarFieldContainer[str]
+    datatype: str
+    def __init__(self, columns: _Optional[_Iterable[str]] = ..., datatype: _Optional[str] = ...) -> None: ...
+
+class Scale(_message.Message):
+    __slots__ = ("columns", "affine", "min_max", "datatype")
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    AFFINE_FIELD_NUMBER: _ClassVar[int]
+    MIN_MAX_FIELD_NUMBER: _ClassVar[int]
+    DATATYPE_FIELD_NUMBER: _ClassVar[int]
+    columns: _containers.RepeatedScalarFieldContainer[str]
+    affine: Affine
+    min_max: MinMax
+    datatype: str
+    def __init__(self, columns: _Optional[_Iterable[str]] = ..., affine: _Optional[_Union[Affine, _Mapping]] = ..., min_max: _Optional[_Union[MinMax, _Mapping]] = ..., datatype: _Optional[str] = ...) -> None: ...
+
+class Affine(_message.Message):
+    __slots__ = ("factor", "offset")
+    FACTOR_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    factor: float
+    offset: float
+    def __init__(self, factor: _Optional[float] = ..., offset: _Optional[float] = ...) -> None: ...
+
+class MinMax(_message.Message):
+    __slots__ = ("min", "max", "output_min", "output_max")
+    MIN_FIELD_NUMBER: _ClassVar[int]
+    MAX_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_MIN_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_MAX_FIELD_NUMBER: _ClassVar[int]
+    min: float
+    max: float
+    output_min: float
+    output_max: float
+    def __init__(self, min: _Optional[float] = ..., max: _Optional[float] = ..., output_min: _Optional[float] = ..., output_max: _Optional[float] = ...) -> None: ...
+
+class Reshape(_message.Message):
+    __slots__ = ("column", "shape")
+    COLUMN_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
+    column: str
+    shape: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, column: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class Pad(_message.Message):
+    __slots__ = ("columns", "length", "multiple", "longest", "value", "axis")
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_FIELD_NUMBER: _ClassVar[int]
+    MULTIPLE_FIELD_NUMBER: _ClassVar[int]
+    LONGEST_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    AXIS_FIELD_NUMBER: _ClassVar[int]
+    columns: _containers.RepeatedScalarFieldContainer[str]
+    length: int
+    multiple: int
+    longest: bool
+    value: float
+    axis: int
+    def __init__(self, columns: _Optional[_Iterable[str]] = ..., length: _Optional[int] = ..., multiple: _Optional[int] = ..., longest: bool = ..., value: _Optional[float] = ..., axis: _Optional[int] = ...) -> None: ...
+
+class OneHot(_message.Message):
+    __slots__ = ("column", "depth", "categories", "output", "datatype")
+    COLUMN_FIELD_NUMBER: _ClassVar[int]
+    DEPTH_FIELD_NUMBER: _ClassVar[int]
+    CATEGORIES_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    DATATYPE_FIELD_NUMBER: _ClassVar[int]
+    column: str
+    depth: int
+    categories: _containers.RepeatedScalarFieldContainer[str]
+    output: str
+    datatype: str
+    def __init__(self, column: _Optional[str] = ..., depth: _Optional[int] = ..., categories: _Optional[_Iterable[str]] = ..., output: _Optional[str] = ..., datatype: _Optional[str] = ...) -> None: ...
+
+class Concat(_message.Message):
+    __slots__ = ("columns", "output", "axis")
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    AXIS_FIELD_NUMBER: _ClassVar[int]
+    columns: _containers.RepeatedScalarFieldContainer[str]
+    output: str
+    axis: int
+    def __init__(self, columns: _Optional[_Iterable[str]] = ..., output: _Optional[str] = ..., axis: _Optional[int] = ...) -> None: ...
+
+class Softmax(_message.Message):
+    __slots__ = ("column", "output")
+    COLUMN_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    column: str
+    output: str
+    def __init__(self, column: _Optional[str] = ..., output: _Optional[str] = ...) -> None: ...
+
+class Argmax(_message.Message):
+    __slots__ = ("column", "output")
+    COLUMN_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    column: str
+    output: str
+    def __init__(self, column: _Optional[str] = ..., output: _Optional[str] = ...) -> None: ...
+
+class TopK(_message.Message):
+    __slots__ = ("column", "k", "values_output", "indices_output")
+    COLUMN_FIELD_NUMBER: _ClassVar[int]
+    K_FIELD_NUMBER: _ClassVar[int]
+    VALUES_OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    INDICES_OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    column: str
+    k: int
+    values_output: str
+    indices_output: str
+    def __init__(self, column: _Optional[str] = ..., k: _Optional[int] = ..., values_output: _Optional[str] = ..., indices_output: _Optional[str] = ...) -> None: ...
+
+class Labels(_message.Message):
+    __slots__ = ("column", "labels", "uri", "output")
+    COLUMN_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    URI_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    column: str
+    labels: _containers.RepeatedScalarFieldContainer[str]
+    uri: str
+    output: str
+    def __init__(self, column: _Optional[str] = ..., labels: _Optional[_Iterable[str]] = ..., uri: _Optional[str] = ..., output: _Optional[str] = ...) -> None: ...
+
+class Threshold(_message.Message):
+    __slots__ = ("column", "value", "output")
+    COLUMN_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    column: str
+    value: float
+    output: str
+    def __init__(self, column: _Optional[str] = ..., value: _Optional[float] = ..., output: _Optional[str] = ...) -> None: ...
+
+class Rename(_message.Message):
+    __slots__ = ("columns",)
+    class ColumnsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    columns: _containers.ScalarMap[str, str]
+    def __init__(self, columns: _Optional[_Mapping[str, str]] = ...) -> None: ...

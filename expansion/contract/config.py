@@ -1,0 +1,187 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""Configuration as protobuf bytes, mapping (a Beam Row), YAML or JSON → one message.
+
+Every function returns the message as far as it could be read and all problems met on the way. Nothing is ignored: a
+field that the message does not have is a problem.
+"""
+
+from __future__ import annotations
+
+import json
+import numbers
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import yaml
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from expansion.contract._gen.run_inference_pb2 import RunInferenceConfig
+from expansion.contract.problems import did_you_mean
+from expansion.errors import Problem
+
+
+class Parsed(NamedTuple):
+    """A configuration as far as it could be read."""
+
+    config: RunInferenceConfig
+    problems: list[Problem]
+
+
+def parse_proto(data: bytes) -> Parsed:
+    """Reads a serialized RunInferenceConfig."""
+    config = RunInferenceConfig()
+    try:
+        config.ParseFromString(data)
+    except DecodeError:
+        return Parsed(RunInferenceConfig(), [Problem("", "the payload is not a serialized RunInferenceConfig")])
+    return Parsed(config, list(_unknown_fields(config, "")))
+
+
+def parse_mapping(mapping: Mapping[str, Any]) -> Parsed:
+    """Reads nested mappings and sequences whose keys are the proto's field names; None is unset."""
+    config = RunInferenceConfig()
+    return Parsed(config, list(_fill(config, mapping, "")))
+
+
+def parse_text(text: str) -> Parsed:
+    """Reads YAML or JSON text; keys are the proto's field names."""
+    try:
+        value = _load(text)
+    except yaml.YAMLError as error:
+        return Parsed(RunInferenceConfig(), [Problem("", "not valid YAML or JSON: " + " ".join(str(error).split()))])
+    return parse_mapping({} if value is None else value)
+
+
+def _load(text: str) -> Any:
+    try:  # first as JSON: PyYAML follows YAML 1.1, which reads JSON's 1e-3 as text
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return yaml.safe_load(text)
+
+
+def _fill(message: Message, value: Any, path: str) -> Iterator[Problem]:
+    if not isinstance(value, Mapping):
+        yield Problem(
+            path, f"got {_shown(value)}; expected a mapping with {', '.join(message.DESCRIPTOR.fields_by_name)}"
+        )
+        return
+    for name, item in value.items():
+        field = message.DESCRIPTOR.fields_by_name.get(name) if isinstance(name, str) else None
+        here = f"{path}.{name}" if path else str(name)
+        if field is None:
+            yield Problem(here, f"unknown field; {did_you_mean(str(name), message.DESCRIPTOR.fields_by_name)}")
+        elif item is not None:
+            yield from _claims_taken_oneof(message, field, here)
+            yield from _set(message, field, item, here)
+
+
+def _claims_taken_oneof(message: Message, field: Any, path: str) -> Iterator[Problem]:
+    oneof = field.containing_oneof
+    taken = message.WhichOneof(oneof.name) if oneof else None
+    if taken and taken != field.name:
+        yield Problem(path, f"{taken} is set as well; expected only one of {', '.join(f.name for f in oneof.fields)}")
+
+
+def _set(message: Message, field: Any, value: Any, path: str) -> Iterator[Problem]:
+    target = getattr(message, field.name)
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        yield from _set_map(target, field, value, path)
+    elif _is_repeated(field):
+        if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Sequence):
+            yield Problem(path, f"got {_shown(value)}; expected a list")
+            return
+        for index, item in enumerate(value):
+            here = f"{path}[{index}]"
+            if field.message_type is not None:
+                yield from _fill(target.add(), item, here)
+            else:
+                yield from _append(target, field, item, here)
+    elif field.message_type is not None:
+        target.SetInParent()
+        yield from _fill(target, value, path)
+    else:
+        problem = _wrong_type(field, value, path)
+        if problem:
+            yield problem
+        else:
+            setattr(message, field.name, _plain(field, value))
+
+
+def _append(target: Any, field: Any, value: Any, path: str) -> Iterator[Problem]:
+    problem = _wrong_type(field, value, path)
+    if problem:
+        yield problem
+    else:
+        target.append(_plain(field, value))
+
+
+def _set_map(target: Any, field: Any, value: Any, path: str) -> Iterator[Problem]:
+    if not isinstance(value, Mapping):
+        yield Problem(path, f"got {_shown(value)}; expected a mapping")
+        return
+    entry = field.message_type.fields_by_name
+    for key, item in value.items():
+        wrong = [_wrong_type(entry["key"], key, path), _wrong_type(entry["value"], item, f"{path}.{key}")]
+        if any(wrong):
+            yield from filter(None, wrong)
+        else:
+            target[_plain(entry["key"], key)] = _plain(entry["value"], item)
+
+
+_EXPECTED = {
+    FieldDescriptor.CPPTYPE_STRING: "text",
+    FieldDescriptor.CPPTYPE_BOOL: "true or false",
+    FieldDescriptor.CPPTYPE_DOUBLE: "a number",
+    FieldDescriptor.CPPTYPE_INT64: "an integer",
+    FieldDescriptor.CPPTYPE_INT32: "an integer",
+}
+
+
+def _wrong_type(field: Any, value: Any, path: str) -> Problem | None:
+    expected = _EXPECTED[field.cpp_type]
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    right = {
+        "text": isinstance(value, str),
+        "true or false": isinstance(value, bool),
+        "a number": is_number,
+        "an integer": is_number and float(value) == int(value) if is_number and abs(value) < 2**63 else False,
+    }[expected]
+    if right and field.cpp_type == FieldDescriptor.CPPTYPE_INT32:
+        right = abs(value) < 2**31
+    return None if right else Problem(path, f"got {_shown(value)}; expected {expected}")
+
+
+def _plain(field: Any, value: Any) -> Any:
+    """Python's own type for a value that has the right one, such as a numpy integer out of a Beam row."""
+    if field.cpp_type in (FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_INT32):
+        return int(value)
+    return float(value) if field.cpp_type == FieldDescriptor.CPPTYPE_DOUBLE else value
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _is_repeated(field: Any) -> bool:
+    # Newer protobuf runtimes deprecate `label`, older ones do not have `is_repeated`.
+    repeated = field.is_repeated if hasattr(field, "is_repeated") else field.label == FieldDescriptor.LABEL_REPEATED
+    return bool(repeated)
+
+
+def _unknown_fields(message: Message, path: str) -> Iterator[Problem]:
+    name = message.DESCRIPTOR.name
+    for unknown in UnknownFieldSet(message):  # type: ignore[attr-defined]
+        reason = f"the client asks for field {unknown.field_number} of {name}, which this service does not know"
+        yield Problem(path, f"{reason}; upgrade the service, or take the option out of the client")
+    for field, value in message.ListFields():
+        if field.message_type is None or field.message_type.GetOptions().map_entry:
+            continue
+        here = f"{path}.{field.name}" if path else field.name
+        if _is_repeated(field):
+            for index, item in enumerate(value):
+                yield from _unknown_fields(item, f"{here}[{index}]")
+        else:
+            yield from _unknown_fields(value, here)

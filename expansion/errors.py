@@ -1,0 +1,61 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""Every exception that this package raises on purpose.
+
+ExpansionError
+├── ConfigError      the configuration is wrong; carries every problem found, at expansion
+├── BadRows          some rows of a batch can't be processed; carries which, and why
+└── SystemicError    nothing of a batch can be processed; fails the bundle, which the runner retries
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+
+class ExpansionError(Exception):
+    """Root of this package's exceptions."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a configuration.
+
+    Attributes:
+        path: Field path from the configuration's root, as in ``pre_hooks[0].scale.columns[1]``; empty for the whole.
+        message: What is wrong; what was got; what was expected; how to fix it. One line.
+    """
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+
+class ConfigError(ExpansionError):
+    """A configuration is wrong.
+
+    Attributes:
+        problems: Every problem found, in the order of the configuration; at least one.
+    """
+
+    def __init__(self, problems: Iterable[Problem]):
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class BadRows(ExpansionError):  # noqa: N818 - it names the rows, not the error
+    """Some rows of a batch can't be processed; the others can.
+
+    Attributes:
+        messages: Why, by the row's index in the batch that was passed in.
+    """
+
+    def __init__(self, messages: Mapping[int, str]):
+        self.messages = dict(messages)
+        super().__init__("; ".join(f"row {row}: {message}" for row, message in list(self.messages.items())[:3]))
+
+
+class SystemicError(ExpansionError):
+    """Nothing can be processed: a model that does not load, a worker that lacks a package."""

@@ -1,0 +1,58 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""From columns to the one array that a model's input takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from expansion.contract.fields import NUMPY_DTYPES, Field
+from expansion.errors import BadRows
+from expansion.tensors.columns import Blobs, Column, Columns, Dense
+
+
+def stack(columns: Columns, field: Field) -> npt.NDArray[Any]:
+    """Joins columns into one array for a model input.
+
+    One column is taken as it is; several are joined along the first axis of a row, scalars counting as vectors of one
+    element.
+
+    Args:
+        columns: At least one; no Ragged.
+        field: The model input: datatype (empty keeps what numpy's promotion gives) and row shape, -1 for any size.
+
+    Returns:
+        Array [rows, *shape] of the datatype, C-contiguous; dtype object of str or bytes for STRING and BYTES.
+
+    Raises:
+        BadRows: The rows do not have the shape that the input takes.
+    """
+    arrays = [_array(column) for column in columns.values()]
+    if len(arrays) > 1:
+        arrays = [np.concatenate([array[:, None] if array.ndim == 1 else array for array in arrays], axis=1)]
+    array = arrays[0]
+    if not fits(array.shape[1:], field.shape):
+        reason = (
+            f"shape {list(array.shape[1:])} does not fit model input {field.name!r}, which takes {list(field.shape)}"
+        )
+        raise BadRows(dict.fromkeys(range(len(array)), f"{reason}; reshape or pad the column in a pre hook"))
+    if field.datatype in NUMPY_DTYPES:
+        return np.ascontiguousarray(array, NUMPY_DTYPES[field.datatype])
+    return array
+
+
+def fits(shape: tuple[int, ...], expected: tuple[int, ...]) -> bool:
+    """Whether a row of one shape may go where another is expected; -1 on either side fits any size."""
+    return len(shape) == len(expected) and all(a == b or -1 in (a, b) for a, b in zip(shape, expected, strict=True))
+
+
+def _array(column: Column) -> npt.NDArray[Any]:
+    if isinstance(column, Dense):
+        return column.values
+    if isinstance(column, Blobs):
+        elements = np.empty(len(column.array), object)
+        elements[:] = column.to_list()
+        return elements.reshape(len(column), *column.shape)
+    raise TypeError("rows of unequal shape reached the model; they are grouped by shape before it")

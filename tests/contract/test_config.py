@@ -1,0 +1,106 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""The funnel: every form of a configuration becomes the same message, and nothing in it is ignored."""
+
+import json
+
+import pytest
+
+from expansion.contract.config import parse_mapping, parse_proto, parse_text
+
+YAML = """
+model:
+  onnx: {uri: m.onnx}
+inputs:
+  - {name: x, columns: [a, b]}
+pre_hooks:
+  - scale: {columns: [a], affine: {factor: 2}}
+  - rename: {columns: {a: b}}
+batching: {max_batch_size: 32, max_batch_duration_secs: 1e-3}
+"""
+MAPPING = {
+    "model": {"onnx": {"uri": "m.onnx"}, "sklearn": None, "model_id": None},
+    "inputs": [{"name": "x", "columns": ["a", "b"]}],
+    "pre_hooks": [
+        {"scale": {"columns": ["a"], "affine": {"factor": 2.0, "offset": None}}, "pad": None},
+        {"rename": {"columns": {"a": "b"}}},
+    ],
+    "batching": {"max_batch_size": 32, "max_batch_duration_secs": 0.001},
+    "error_handling": None,
+}
+
+
+def paths(parsed):
+    return [problem.path for problem in parsed.problems]
+
+
+def test_yaml_json_mapping_and_proto_bytes_give_the_same_message():
+    config = parse_mapping(MAPPING).config
+    assert config.model.onnx.uri == "m.onnx"
+    assert config.pre_hooks[0].scale.affine.factor == 2.0
+    assert not config.HasField("error_handling")
+    assert parse_text(YAML.replace("1e-3", "0.001")) == (config, [])
+    assert parse_text(json.dumps(MAPPING)) == (config, [])
+    assert parse_proto(config.SerializeToString()) == (config, [])
+
+
+def test_json_text_keeps_json_numbers_such_as_1e_minus_3():
+    assert parse_text('{"batching": {"max_batch_duration_secs": 1e-3}}').config.batching.max_batch_duration_secs == 0.001
+
+
+def test_all_problems_are_reported_at_once_with_field_paths():
+    parsed = parse_mapping(
+        {
+            "model": {"onnx": {"url": "m"}},
+            "inputs": {"name": "x"},
+            "pre_hooks": [{"scale": {"columns": "a", "affine": {"factor": "2"}}}, {"pad": {"length": 2.5}}],
+            "batching": {"max_batch_size": True},
+            "typo": 1,
+        }
+    )
+    assert paths(parsed) == [
+        "model.onnx.url",
+        "inputs",
+        "pre_hooks[0].scale.columns",
+        "pre_hooks[0].scale.affine.factor",
+        "pre_hooks[1].pad.length",
+        "batching.max_batch_size",
+        "typo",
+    ]
+
+
+def test_a_misspelt_field_is_refused_with_a_suggestion():
+    [problem] = parse_mapping({"modle": {}}).problems
+    assert str(problem) == "modle: unknown field; did you mean 'model'?"
+
+
+def test_two_members_of_a_oneof_are_refused():
+    [problem] = parse_mapping({"pre_hooks": [{"softmax": {"column": "a"}, "argmax": {"column": "a"}}]}).problems
+    assert problem.path == "pre_hooks[0].argmax"
+    assert "softmax is set as well" in problem.message
+
+
+@pytest.mark.parametrize("prefix", ["", "nested"])
+def test_a_field_that_only_a_newer_client_knows_is_refused(prefix):
+    unknown = b"\xf8\x07\x01"  # field 127, varint 1
+    # field 1 (model), length-delimited
+    data = unknown if not prefix else b"\x0a" + bytes([len(unknown)]) + unknown
+    [problem] = parse_proto(data).problems
+    assert problem.path == ("" if not prefix else "model")
+    assert "field 127" in problem.message
+    assert "upgrade the service" in problem.message
+
+
+def test_bytes_that_are_no_message_are_refused_in_one_line():
+    [problem] = parse_proto(b"\x01\xff\xff").problems
+    assert str(problem) == "the payload is not a serialized RunInferenceConfig"
+
+
+@pytest.mark.parametrize("text", ["a: [", "{]", "- just\n- a list", "42"])
+def test_text_that_is_no_mapping_is_refused_in_one_line(text):
+    [problem] = parse_text(text).problems
+    assert "\n" not in str(problem)
+
+
+def test_numbers_out_of_range_of_their_field_are_refused():
+    assert paths(parse_mapping({"batching": {"max_batch_size": 2**63}})) == ["batching.max_batch_size"]
+    assert paths(parse_mapping({"pre_hooks": [{"pad": {"axis": 2**31}}]})) == ["pre_hooks[0].pad.axis"]
