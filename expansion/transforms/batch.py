@@ -1,0 +1,101 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""Batch: the one element that flows through RunInference, from decoding to encoding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from expansion.tensors.columns import Columns
+from expansion.transforms.isolation import RowError, isolate
+
+
+@dataclass(frozen=True)
+class Failures:
+    """Rows that failed in one stage.
+
+    Attributes:
+        carried: What goes back with each of them, as in Batch.
+        stage: decode, preprocess, inference or postprocess.
+        errors: Why, one a row.
+    """
+
+    carried: Columns
+    stage: str
+    errors: tuple[RowError, ...]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows on their way through RunInference, as columns; and the rows of the batch that have failed so far.
+
+    Attributes:
+        carried: What goes back untouched beside predictions and errors.
+        features: What the pre hooks and the model read; without columns after inference.
+        predictions: What the model and the post hooks made; without columns before inference.
+        failures: Rows that are no longer in the columns above.
+    """
+
+    carried: Columns
+    features: Columns
+    predictions: Columns = field(default_factory=lambda: Columns({}, 0))
+    failures: tuple[Failures, ...] = ()
+
+    def __len__(self) -> int:
+        """Number of rows that have not failed. Beam counts these as the batch's size."""
+        return self.carried.row_count
+
+    def without(self, errors: Mapping[int, RowError], stage: str) -> Batch:
+        """Returns the batch with some rows moved to its failures.
+
+        Args:
+            errors: Why, by the row's index.
+            stage: Where it happened.
+        """
+        if not errors:
+            return self
+        failed = sorted(errors)
+        kept = np.setdiff1d(np.arange(len(self)), failed)
+        failures = Failures(self.carried.take(np.array(failed)), stage, tuple(errors[row] for row in failed))
+        return Batch(
+            self.carried.take(kept),
+            self.features.take(kept),
+            self.predictions.take(kept),
+            (*self.failures, failures),
+        )
+
+    def with_features(self, stage: str, operation: Callable[[Columns], Columns]) -> Batch:
+        """Returns the batch with its features replaced by what an operation makes of them."""
+        features, errors = isolate(operation, self.features)
+        return replace(self.without(errors, stage), features=features)
+
+    def with_predictions(self, stage: str, operation: Callable[[Columns], Columns]) -> Batch:
+        """Returns the batch with its predictions replaced by what an operation makes of them."""
+        predictions, errors = isolate(operation, self.predictions)
+        return replace(self.without(errors, stage), predictions=predictions)
+
+    def inferred(self, model: Callable[[Columns], Columns]) -> Batch:
+        """Returns the batch with predictions in place of its features."""
+        predictions, errors = isolate(model, self.features)
+        kept = self.without(errors, "inference")
+        return replace(kept, features=Columns({}, len(kept)), predictions=predictions)
+
+    def slice(self, start: int, stop: int) -> Batch:
+        """Returns rows start to stop, as views, without the failures."""
+        carried, features, predictions = self.carried, self.features, self.predictions
+        return Batch(carried.slice(start, stop), features.slice(start, stop), predictions.slice(start, stop))
+
+    @staticmethod
+    def concat(batches: Sequence[Batch]) -> Batch:
+        """Joins batches; a single one is returned as it is."""
+        if len(batches) == 1:
+            return batches[0]
+        full = [batch for batch in batches if len(batch)] or batches[:1]
+        return Batch(
+            Columns.concat([batch.carried for batch in full]),
+            Columns.concat([batch.features for batch in full]),
+            Columns.concat([batch.predictions for batch in full]),
+            tuple(failures for batch in batches for failures in batch.failures),
+        )

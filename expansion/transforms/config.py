@@ -1,0 +1,152 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""The one funnel for configuration: read it from any form, check all of it, report every problem at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from expansion import hooks, models
+from expansion.contract import urns
+from expansion.contract._gen.hook_pb2 import Hook
+from expansion.contract._gen.model_pb2 import Model
+from expansion.contract._gen.run_inference_pb2 import (
+    Batching,
+    InputFeature,
+    OutputColumn,
+    RunInferenceConfig,
+    TensorBatchInput,
+)
+from expansion.contract.config import Parsed, parse_mapping, parse_proto, parse_text
+from expansion.contract.fields import DATATYPES
+from expansion.contract.problems import at, did_you_mean
+from expansion.errors import ConfigError, Problem
+
+DEFAULT_MAX_BATCH_SIZE = 1024
+DEFAULT_MAX_ELEMENT_BYTES = 64 << 20
+
+
+def read_config(source: RunInferenceConfig | bytes | str | Mapping[str, Any]) -> RunInferenceConfig:
+    """Reads and checks a configuration.
+
+    Args:
+        source: The message; its serialized bytes; YAML or JSON text; or nested mappings and lists, keyed as the proto's
+            fields are named.
+
+    Returns:
+        The message.
+
+    Raises:
+        ConfigError: With every problem, each with its field path.
+    """
+    config, problems = _parse(source)
+    # What could not be read is not there to be checked: a second problem at or above the same path would only confuse.
+    unread = [problem.path for problem in problems]
+    problems += [problem for problem in check(config) if not _is_about(problem.path, unread)]
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def _parse(source: RunInferenceConfig | bytes | str | Mapping[str, Any]) -> Parsed:
+    if isinstance(source, RunInferenceConfig):
+        return Parsed(source, [])
+    if isinstance(source, bytes):
+        return parse_proto(source)
+    return parse_text(source) if isinstance(source, str) else parse_mapping(source)
+
+
+def _is_about(path: str, unread: Iterable[str]) -> bool:
+    return any(other == "" or (other + ".").startswith(path + ".") or path.startswith(other) for other in unread)
+
+
+def check(config: RunInferenceConfig) -> Iterator[Problem]:
+    """Yields what is wrong with a configuration by itself, before anything is known of its input."""
+    yield from at("model", _check_model(config.model))
+    yield from _check_inputs(config.inputs)
+    yield from _check_outputs(config.outputs)
+    for name in ("pre_hooks", "post_hooks"):
+        for index, hook in enumerate(getattr(config, name)):
+            yield from at(f"{name}[{index}]", _check_hook(hook))
+    yield from at("batching", _check_batching(config.batching))
+    output = config.error_handling.output
+    if config.HasField("error_handling") and (not re.fullmatch(r"[A-Za-z_][\w-]*", output) or output == urns.OUTPUT):
+        reason = f"got {output!r}; expected a name for the second output, other than {urns.OUTPUT!r}, such as 'errors'"
+        yield Problem("error_handling.output", reason)
+    if config.HasField("tensor_batch"):
+        yield from at("tensor_batch", _check_tensor_batch(config.tensor_batch))
+
+
+def _check_model(model: Model) -> Iterator[Problem]:
+    name = model.WhichOneof("framework")
+    if name is None:
+        yield Problem("", f"no framework; set one of {', '.join(models.NAMES)}")
+    else:
+        yield from at(name, models.module_of(model).check(getattr(model, name)))
+
+
+def _check_hook(hook: Hook) -> Iterator[Problem]:
+    name = hook.WhichOneof("operation")
+    if name is None:
+        yield Problem("", f"no operation; set one of {', '.join(hooks.NAMES)}")
+    else:
+        yield from at(name, hooks.module_of(hook).check(getattr(hook, name)))
+
+
+def _check_inputs(inputs: Iterable[InputFeature]) -> Iterator[Problem]:
+    yield from _check_names("inputs", "name", [feature.name for feature in inputs])
+
+
+def _check_outputs(outputs: Iterable[OutputColumn]) -> Iterator[Problem]:
+    yield from _check_names("outputs", "source", [output.source for output in outputs], unique=False)
+    yield from _check_names(
+        "outputs", "name", [output.name or output.source or str(index) for index, output in enumerate(outputs)]
+    )
+    for index, output in enumerate(outputs):
+        if output.datatype and output.datatype not in DATATYPES:
+            yield Problem(
+                f"outputs[{index}].datatype", f"got {output.datatype!r}; {did_you_mean(output.datatype, DATATYPES)}"
+            )
+
+
+def _check_names(path: str, attribute: str, names: list[str], unique: bool = True) -> Iterator[Problem]:
+    for index, name in enumerate(names):
+        here = f"{path}[{index}]" + (f".{attribute}" if attribute else "")
+        if not name:
+            yield Problem(here, "is not set; every entry needs one")
+        elif unique and name in names[:index]:
+            yield Problem(here, f"{name!r} is there twice; each may be there once")
+
+
+def _check_batching(batching: Batching) -> Iterator[Problem]:
+    for name in ("min_batch_size", "max_batch_size", "max_batch_duration_secs", "max_element_bytes"):
+        value = getattr(batching, name)
+        if value < 0 or value != value:
+            yield Problem(name, f"got {value}; expected a positive number, or 0 for the default")
+    largest = batching.max_batch_size or DEFAULT_MAX_BATCH_SIZE
+    if batching.min_batch_size > largest:
+        yield Problem("min_batch_size", f"got {batching.min_batch_size}; expected at most max_batch_size, {largest}")
+
+
+def _check_tensor_batch(tensor_batch: TensorBatchInput) -> Iterator[Problem]:
+    names = [field.name for field in tensor_batch.columns]
+    if not names:
+        yield Problem("columns", "is empty; expected the columns that every TensorBatch holds")
+    yield from _check_names("columns", "name", names)
+    yield from _check_names("opaque_columns", "", list(tensor_batch.opaque_columns))
+    for index, field in enumerate(tensor_batch.columns):
+        if field.datatype not in DATATYPES:
+            yield Problem(
+                f"columns[{index}].datatype", f"got {field.datatype!r}; {did_you_mean(field.datatype, DATATYPES)}"
+            )
+        if any(size < -1 for size in field.shape):
+            yield Problem(
+                f"columns[{index}].shape", f"got {list(field.shape)}; expected sizes, or -1 for one that varies"
+            )
+    for index, name in enumerate(tensor_batch.opaque_columns):
+        if name in names:
+            yield Problem(f"opaque_columns[{index}]", f"{name!r} is a feature column as well; give it another name")
+    for index, name in enumerate(tensor_batch.return_columns):
+        if name not in names:
+            yield Problem(f"return_columns[{index}]", f"no feature column {name!r}; {did_you_mean(name, names)}")

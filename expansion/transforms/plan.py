@@ -1,0 +1,198 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""What RunInference will do, worked out at expansion from configuration, input fields and the model's signature."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from expansion import hooks, models
+from expansion.contract._gen.hook_pb2 import Hook
+from expansion.contract._gen.run_inference_pb2 import InputFeature, OutputColumn, RunInferenceConfig
+from expansion.contract.fields import NUMPY_DTYPES, Field, Fields, is_floating, is_numeric
+from expansion.contract.problems import at, did_you_mean
+from expansion.errors import ConfigError, Problem
+from expansion.models.signature import Signature
+from expansion.tensors.arrays import fits
+
+MODEL_ID = "model_id"
+
+
+@dataclass(frozen=True)
+class ModelInput:
+    """One input of the model: what it takes, and which columns feed it, in order."""
+
+    field: Field
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything the workers need to know.
+
+    Attributes:
+        config: The configuration.
+        features: The input's columns that hooks or the model read, as they come in.
+        inputs: The model's inputs.
+        outputs: The model's outputs that are kept, by their name in the model, as prediction columns.
+        predictions: The prediction columns after the post hooks, in order.
+    """
+
+    config: RunInferenceConfig
+    features: dict[str, Field]
+    inputs: tuple[ModelInput, ...]
+    outputs: dict[str, Field]
+    predictions: dict[str, Field]
+
+    @property
+    def model_id(self) -> str:
+        """What output rows say as ``model_id``."""
+        model = self.config.model
+        return str(model.model_id or getattr(model, model.WhichOneof("framework") or "").uri)
+
+    @property
+    def model_tag(self) -> str:
+        """A name for the loaded model, the same for the same model configuration, so that two steps share one model."""
+        return hashlib.sha256(self.config.model.SerializeToString(deterministic=True)).hexdigest()
+
+
+def make_plan(config: RunInferenceConfig, input_fields: Fields, taken: Collection[str]) -> Plan:
+    """Works out what to do.
+
+    Args:
+        config: A checked configuration.
+        input_fields: The input's columns that can be features.
+        taken: Names of the columns that output rows have besides predictions.
+
+    Raises:
+        ConfigError: With every problem found.
+    """
+    problems: list[Problem] = []
+    features = _after_hooks("pre_hooks", config.pre_hooks, input_fields, problems)
+    signature = _signature(config, features, problems)
+    if features is None or signature is None:
+        raise ConfigError(problems)
+    inputs = tuple(_resolve_inputs(config.inputs, signature.inputs, features, problems))
+    outputs = dict(_resolve_outputs(config.outputs, signature, problems))
+    if problems:
+        raise ConfigError(problems)
+    made = {field.name: field for field in outputs.values()}
+    predictions = _after_hooks("post_hooks", config.post_hooks, made, problems) or {}
+    problems += _collisions(predictions, taken)
+    if problems:
+        raise ConfigError(problems)
+    read = {name for hook in config.pre_hooks for name in columns_read(hook)}
+    read |= {name for model_input in inputs for name in model_input.columns}
+    used = {name: field for name, field in input_fields.items() if name in read}
+    return Plan(config, used, inputs, outputs, dict(predictions))
+
+
+def columns_read(hook: Hook) -> list[str]:
+    """Returns the names in a hook's ``column`` and ``columns``: by convention of the contract, what it reads."""
+    _, message = hooks.operation(hook)
+    names = [getattr(message, "column", ""), *getattr(message, "columns", ())]
+    return [name for name in names if name]
+
+
+def _after_hooks(path: str, chain: Iterable[Hook], fields: Fields, problems: list[Problem]) -> Fields | None:
+    for index, hook in enumerate(chain):
+        name, message = hooks.operation(hook)
+        try:
+            fields = hooks.module_of(hook).fields(message, fields)
+        except ConfigError as error:
+            problems += at(f"{path}[{index}].{name}", error.problems)
+            return None  # what the later hooks get is unknown
+    return fields
+
+
+def _signature(config: RunInferenceConfig, features: Fields | None, problems: list[Problem]) -> Signature | None:
+    name, message = models.framework(config.model)
+    try:
+        return models.module_of(config.model).signature(message, features)
+    except ConfigError as error:
+        problems += at(f"model.{name}", error.problems)
+        return None
+
+
+def _resolve_inputs(
+    declared: Iterable[InputFeature], signature: Fields, features: Fields, problems: list[Problem]
+) -> Iterator[ModelInput]:
+    named = {feature.name: (index, list(feature.columns)) for index, feature in enumerate(declared)}
+    for name, (position, _) in named.items():
+        if name not in signature:
+            problems.append(
+                Problem(f"inputs[{position}].name", f"no model input {name!r}; {did_you_mean(name, signature)}")
+            )
+    for name, field in signature.items():
+        index, columns = named.get(name, (None, []))
+        path = "inputs" if index is None else f"inputs[{index}].columns"
+        columns = columns or [name]
+        if index is None and name not in features and len(signature) == len(features) == 1:
+            columns = list(features)
+        missing = [column for column in columns if column not in features]
+        reason = f"model input {name!r}: no column"
+        problems += (Problem(path, f"{reason} {column!r}; {did_you_mean(column, features)}") for column in missing)
+        if not missing:
+            problems += at(path, _misfits(field, [features[column] for column in columns]))
+            yield ModelInput(field, tuple(columns))
+
+
+def _misfits(wanted: Field, columns: list[Field]) -> Iterator[Problem]:
+    for column in columns:
+        if wanted.datatype and not _converts(column.datatype, wanted.datatype):
+            reason = f"column {column.name!r} is {column}; model input {wanted.name!r} takes {wanted}"
+            yield Problem("", f"{reason}; convert it with a cast pre hook")
+    shape = _joined_shape(columns, len(wanted.shape))
+    if shape is not None and not fits(shape, wanted.shape):
+        reason = f"got shape {list(shape)}; model input {wanted.name!r} takes {list(wanted.shape)}"
+        yield Problem("", f"{reason}; list other columns, or reshape or pad them in a pre hook")
+
+
+def _converts(source: str, target: str) -> bool:
+    """Whether a datatype may be converted without being asked: what loses no value, and any number to a float."""
+    if not (is_numeric(source) and is_numeric(target)):
+        return source == target
+    return is_floating(target) or np.can_cast(NUMPY_DTYPES[source], NUMPY_DTYPES[target], "safe")
+
+
+def _joined_shape(columns: list[Field], rank: int) -> tuple[int, ...] | None:
+    """The row shape of columns joined along the first axis; None if it can't be known."""
+    if len(columns) == 1 and (columns[0].shape or rank != 1):
+        return columns[0].shape
+    firsts = [column.shape[0] if column.shape else 1 for column in columns]
+    rest = max((column.shape[1:] for column in columns), key=len)
+    return (-1 if -1 in firsts else sum(firsts), *rest)
+
+
+def _resolve_outputs(
+    declared: Iterable[OutputColumn], signature: Signature, problems: list[Problem]
+) -> Iterator[tuple[str, Field]]:
+    listed = list(declared) or [OutputColumn(source=name) for name in signature.outputs]
+    for index, output in enumerate(listed):
+        path = f"outputs[{index}]"
+        known = signature.outputs.get(output.source)
+        if known is None:
+            reason = f"no model output {output.source!r}; {did_you_mean(output.source, signature.outputs)}"
+            problems.append(Problem(f"{path}.source", reason))
+            continue
+        field = Field(output.name or output.source, output.datatype, tuple(output.shape))
+        if not field.datatype:
+            field = known.with_name(field.name)
+        elif known.datatype and (field.datatype != known.datatype or not fits(field.shape, known.shape)):
+            problems.append(Problem(f"{path}.datatype", f"got {field}; the model's own signature says {known}"))
+        if field.datatype:
+            yield output.source, field
+        else:
+            reason = signature.notes.get(output.source, f"the model does not say what {output.source!r} is")
+            example = f"{{source: {output.source}, datatype: FP32, shape: [10]}}"
+            problems.append(Problem(f"{path}.datatype", f"{reason}; declare datatype and shape, such as {example}"))
+
+
+def _collisions(predictions: Fields, taken: Collection[str]) -> Iterator[Problem]:
+    for name in predictions:
+        if name in taken or name == MODEL_ID:
+            where = "the input has a column" if name in taken else "every output row has a column"
+            yield Problem("post_hooks", f"{where} {name!r} already; give the prediction another name with rename")

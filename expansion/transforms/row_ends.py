@@ -1,0 +1,145 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""The two ends of RunInference for rows of a Beam schema: rows → Batch, Batch → rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow.compute as pc
+from apache_beam.transforms.window import BoundedWindow, GlobalWindow, TimestampedValue
+from apache_beam.utils.timestamp import Timestamp
+from apache_beam.utils.windowed_value import PaneInfo, WindowedValue
+
+from expansion.tensors.columns import Column, Columns, Dense, Ragged
+from expansion.tensors.rows import to_column
+from expansion.transforms.batch import Batch, Failures
+from expansion.transforms.config import DEFAULT_MAX_BATCH_SIZE, DEFAULT_MAX_ELEMENT_BYTES
+from expansion.transforms.ends import fail_the_job
+from expansion.transforms.isolation import RowError
+from expansion.transforms.plan import MODEL_ID, Plan
+
+# Name of the only carried column: WindowedValues of the rows themselves, which Python never copies or encodes.
+_ROW = "row"
+
+
+class PackRows(beam.DoFn):  # type: ignore[misc]
+    """Collects rows into Batches, in the global window; each row carries its own windows, timestamp and pane."""
+
+    def __init__(self, plan: Plan):
+        self._features = plan.features
+        batching = plan.config.batching
+        self._max_rows = batching.max_batch_size or DEFAULT_MAX_BATCH_SIZE
+        self._max_element_bytes = batching.max_element_bytes or DEFAULT_MAX_ELEMENT_BYTES
+
+    def start_bundle(self) -> None:
+        """Begins with no rows."""
+        self._rows: list[WindowedValue] = []
+
+    def process(
+        self,
+        row: Any,
+        timestamp: Timestamp = beam.DoFn.TimestampParam,
+        window: BoundedWindow = beam.DoFn.WindowParam,
+        pane: PaneInfo = beam.DoFn.PaneInfoParam,
+    ) -> Iterator[TimestampedValue[Batch]]:
+        """Yields a Batch when enough rows have come."""
+        last = self._rows[-1] if self._rows else None
+        if last is not None and _is_same(last, row, timestamp, window, pane):
+            last.windows += (window,)
+            return
+        if len(self._rows) >= self._max_rows:
+            yield TimestampedValue(self._batch(), self._earliest())
+            self._rows = []
+        self._rows.append(WindowedValue(row, timestamp, (window,), pane))
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        """Yields what is left."""
+        if self._rows:
+            yield WindowedValue(self._batch(), self._earliest(), (GlobalWindow(),))
+
+    def _earliest(self) -> Timestamp:
+        return min(row.timestamp for row in self._rows)
+
+    def _batch(self) -> Batch:
+        columns: dict[str, Column] = {}
+        errors: dict[int, RowError] = {}
+        for name, field in self._features.items():
+            values = [getattr(row.value, name, None) for row in self._rows]
+            columns[name], bad = to_column(values, field)
+            errors.update({index: RowError("ValueError", message) for index, message in bad.items()})
+        carried = np.empty(len(self._rows), object)
+        carried[:] = self._rows
+        batch = Batch(Columns({_ROW: Dense(carried)}, len(carried)), Columns(columns, len(carried)))
+        errors.update(self._too_large(batch.features))
+        return batch.without(errors, "decode")
+
+    def _too_large(self, features: Columns) -> dict[int, RowError]:
+        if features.nbytes <= self._max_element_bytes:
+            return {}
+        sizes = np.sum([_row_bytes(column) for column in features.values()], axis=0)
+        limit = self._max_element_bytes
+        return {
+            int(row): RowError("ValueError", f"{sizes[row]} bytes of features; batching.max_element_bytes is {limit}")
+            for row in np.flatnonzero(sizes > limit)
+        }
+
+
+def _is_same(last: WindowedValue, row: Any, timestamp: Timestamp, window: BoundedWindow, pane: PaneInfo) -> bool:
+    """Whether this is the row that came last, in another of its windows.
+
+    Beam calls a DoFn that asks for the window once for each window of an element, with the very same object. Two
+    elements that happen to be one object, with the same timestamp and pane, are together the same as one element in
+    both windows.
+    """
+    return last.value is row and last.timestamp == timestamp and last.pane_info == pane and window not in last.windows
+
+
+def _row_bytes(column: Column) -> Any:
+    if isinstance(column, Dense):
+        return np.full(len(column), column.nbytes // max(1, len(column)))
+    if isinstance(column, Ragged):
+        return np.diff(column.offsets) * column.values.itemsize
+    lengths = pc.binary_length(column.array).to_numpy(zero_copy_only=False)
+    return lengths.reshape(len(column), -1).sum(axis=1)
+
+
+class UnpackRows(beam.DoFn):  # type: ignore[misc]
+    """Makes an output row of every row of a Batch, an error row of every failure, in the windows that each came in."""
+
+    def __init__(self, plan: Plan, input_names: Sequence[str]):
+        self._names = list(input_names)
+        self._predictions = list(plan.predictions)
+        self._errors = plan.config.error_handling.output
+        self._model_id = plan.model_id
+
+    def process(self, batch: Batch) -> Iterator[WindowedValue | beam.pvalue.TaggedOutput]:
+        """Yields WindowedValues of beam.Row."""
+        predictions = [batch.predictions[name].to_rows() for name in self._predictions] if len(batch) else []
+        for carried, *values in zip(_rows(batch.carried), *predictions, strict=True):
+            row = {name: getattr(carried.value, name) for name in self._names}
+            row.update(zip(self._predictions, values, strict=True))
+            row[MODEL_ID] = self._model_id
+            yield carried.with_value(beam.Row(**row))
+        for failures in batch.failures:
+            if not self._errors:
+                fail_the_job(failures)
+            yield from self._error_rows(failures)
+
+    def _error_rows(self, failures: Failures) -> Iterator[beam.pvalue.TaggedOutput]:
+        for carried, error in zip(_rows(failures.carried), failures.errors, strict=True):
+            row = beam.Row(
+                element=carried.value,
+                stage=failures.stage,
+                error_type=error.error_type,
+                message=error.message,
+                model_id=self._model_id,
+            )
+            yield beam.pvalue.TaggedOutput(self._errors, carried.with_value(row))
+
+
+def _rows(carried: Columns) -> list[WindowedValue]:
+    column = carried[_ROW]
+    return list(column.values) if isinstance(column, Dense) else []

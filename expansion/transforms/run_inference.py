@@ -1,0 +1,135 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""RunInference: rows → pre hooks → model → post hooks → rows, on columns from one end to the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.ml.inference.base import RunInference as BeamRunInference
+from apache_beam.portability.api import schema_pb2
+from apache_beam.transforms.core import Windowing
+from apache_beam.transforms.window import GlobalWindows
+
+from expansion.contract import urns
+from expansion.contract._gen.run_inference_pb2 import Batching, RunInferenceConfig, RunInferenceResult
+from expansion.contract.fields import Field
+from expansion.tensors import schemas
+from expansion.transforms.batch import Batch
+from expansion.transforms.config import DEFAULT_MAX_BATCH_SIZE, read_config
+from expansion.transforms.handler import ColumnarModelHandler
+from expansion.transforms.plan import MODEL_ID, Plan, make_plan
+from expansion.transforms.row_ends import PackRows, UnpackRows
+from expansion.transforms.steps import ApplyHooks, Rebatch
+from expansion.transforms.wire_ends import DecodeTensorBatch, EncodeTensorBatch
+
+
+class RunInference(beam.PTransform):  # type: ignore[misc]
+    """Runs a model over a PCollection of rows.
+
+    An output row holds the input row's columns, then the prediction columns, then ``model_id``. With
+    ``error_handling.output`` set, rows that fail come out of a second output of that name as rows of
+    ``element, stage, error_type, message, model_id``; otherwise the first one fails the job.
+
+    Example::
+
+        results = rows | RunInference(Path("digits.yaml").read_text())
+        results["output"], results["errors"]
+
+    Args:
+        config: The configuration as message, serialized message, YAML or JSON text, or mapping; its fields are
+            described in proto/beamml/expansion/v1/run_inference.proto.
+        input_schema: Schema of the rows, for callers that set the outputs' coders themselves. Default: the schema of
+            the input PCollection's element type.
+
+    Raises:
+        ConfigError: The configuration is wrong; here, or in ``expand`` where it does not suit the input.
+    """
+
+    def __init__(
+        self,
+        config: RunInferenceConfig | bytes | str | Mapping[str, Any],
+        *,
+        input_schema: schema_pb2.Schema | None = None,
+    ):
+        super().__init__()
+        self._config = read_config(config)
+        self._given_schema = input_schema
+        self._plan: Plan | None = None
+        self.schemas: dict[str, schema_pb2.Schema] = {}
+
+    def expand(self, pcoll: beam.PCollection) -> dict[str, beam.PCollection]:
+        """Returns the outputs by name: "output", and the one for errors where it is asked for."""
+        if self._config.HasField("tensor_batch"):
+            return self._expand_tensor_batches(pcoll)
+        return self._expand_rows(pcoll)
+
+    def annotations(self) -> dict[str, bytes]:
+        """Returns what a client needs to know of the result, for the pipeline proto; nothing before ``expand``."""
+        if self._plan is None:
+            return {}
+        predictions = [field.to_proto() for field in self._plan.predictions.values()]
+        return {urns.RUN_INFERENCE_RESULT: RunInferenceResult(predictions=predictions).SerializeToString()}
+
+    def _expand_tensor_batches(self, pcoll: beam.PCollection) -> dict[str, beam.PCollection]:
+        wire = self._config.tensor_batch
+        fields = {field.name: Field.from_proto(field) for field in wire.columns}
+        self._plan = plan = make_plan(self._config, fields, [*wire.opaque_columns, *wire.return_columns])
+        batches = pcoll | "Decode" >> beam.ParDo(DecodeTensorBatch(plan)).with_output_types(Batch)
+        encode = beam.ParDo(EncodeTensorBatch(plan)).with_output_types(bytes)
+        return self._outputs(_infer(batches, plan), encode)
+
+    def _expand_rows(self, pcoll: beam.PCollection) -> dict[str, beam.PCollection]:
+        schema = self._given_schema or beam.typehints.schemas.schema_from_element_type(pcoll.element_type)
+        names = [field.name for field in schema.fields]
+        self._plan = plan = make_plan(self._config, schemas.fields_of(schema), names)
+        model_id = {MODEL_ID: Field(MODEL_ID, "STRING")}
+        self.schemas[urns.OUTPUT] = schemas.schema_with(schema, {**plan.predictions, **model_id})
+        if self._config.error_handling.output:
+            self.schemas[self._config.error_handling.output] = schemas.error_schema(schema)
+        batches = pcoll | "Pack" >> beam.ParDo(PackRows(plan)).with_output_types(Batch)
+        batches._windowing = Windowing(GlobalWindows())
+        outputs = self._outputs(_infer(batches, plan), beam.ParDo(UnpackRows(plan, names)))
+        for tag, output in outputs.items():
+            output._windowing = pcoll.windowing
+            if self._given_schema is None:
+                output.element_type = _element_type(self.schemas[tag])
+        return outputs
+
+    def _outputs(self, batches: beam.PCollection, encode: beam.ParDo) -> dict[str, beam.PCollection]:
+        errors = self._config.error_handling.output
+        if not errors:
+            return {urns.OUTPUT: batches | "Encode" >> encode}
+        encoded = batches | "Encode" >> encode.with_outputs(errors, main=urns.OUTPUT)
+        return {urns.OUTPUT: encoded[urns.OUTPUT], errors: encoded[errors]}
+
+
+def _infer(batches: beam.PCollection, plan: Plan) -> beam.PCollection:
+    """Applies everything between the two ends."""
+    config = plan.config
+    batches = _rebatch(batches, config.batching)
+    if config.pre_hooks:
+        hooks = ApplyHooks(config.pre_hooks, "preprocess")
+        batches = batches | "PreHooks" >> beam.ParDo(hooks).with_output_types(Batch)
+    inference = BeamRunInference(ColumnarModelHandler(plan), model_identifier=plan.model_tag)
+    batches = batches | "Inference" >> inference.with_output_types(Batch)
+    if config.post_hooks:
+        hooks = ApplyHooks(config.post_hooks, "postprocess")
+        batches = batches | "PostHooks" >> beam.ParDo(hooks).with_output_types(Batch)
+    return batches
+
+
+def _rebatch(batches: beam.PCollection, batching: Batching) -> beam.PCollection:
+    max_batch_size = batching.max_batch_size or DEFAULT_MAX_BATCH_SIZE
+    if batching.max_batch_duration_secs:
+        wait = beam.BatchElements(
+            max_batch_size=max_batch_size, max_batch_duration_secs=batching.max_batch_duration_secs
+        )
+        batches = batches | "Wait" >> wait | "Join" >> beam.Map(Batch.concat).with_output_types(Batch)
+    rebatch = Rebatch(max(1, batching.min_batch_size), max_batch_size)
+    return batches | "Rebatch" >> beam.ParDo(rebatch).with_output_types(Batch)
+
+
+def _element_type(schema: schema_pb2.Schema) -> Any:
+    return beam.typehints.schemas.named_tuple_from_schema(schema)

@@ -1,0 +1,93 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""One bad row never costs its batch."""
+
+import math
+
+import numpy as np
+import pytest
+
+from expansion.errors import BadRows
+from expansion.tensors.columns import Columns, Dense
+from expansion.transforms.isolation import isolate
+
+
+def columns(values):
+    return Columns({"x": Dense(np.asarray(values))}, len(values))
+
+
+class RaisesOn:
+    """An operation that doubles, and raises if there is a poisonous row among its rows."""
+
+    def __init__(self, poison, error=ValueError):
+        self.poison, self.error, self.calls = set(poison), error, 0
+
+    def __call__(self, batch):
+        self.calls += 1
+        values = batch["x"].values
+        if self.poison.intersection(values.tolist()):
+            raise self.error("poison")
+        return Columns({"y": Dense(values * 2)}, len(values))
+
+
+def test_good_rows_come_out_in_order_and_bad_ones_are_named():
+    result = isolate(RaisesOn({3, 7}), columns(range(10)))
+    assert result.columns["y"].values.tolist() == [0, 2, 4, 8, 10, 12, 16, 18]
+    assert {row: error.message for row, error in result.errors.items()} == {3: "poison", 7: "poison"}
+
+
+@pytest.mark.parametrize("bad", [1, 2, 5, 40, 256])
+def test_the_number_of_calls_stays_within_the_bound(bad):
+    n = 256
+    operation = RaisesOn(np.random.default_rng(0).choice(n, bad, replace=False).tolist())
+    assert len(isolate(operation, columns(range(n))).errors) == bad
+    assert operation.calls <= 2 * bad * (math.log2(n / bad) + 2)
+
+
+def test_rows_that_an_operation_names_cost_one_more_call():
+    calls = []
+
+    def refuse_negative(batch):
+        calls.append(batch.row_count)
+        negative = np.flatnonzero(batch["x"].values < 0)
+        if len(negative):
+            raise BadRows(dict.fromkeys(negative.tolist(), "negative"))
+        return batch
+
+    result = isolate(refuse_negative, columns([1, -2, 3, -4]))
+    assert result.columns["x"].values.tolist() == [1, 3]
+    assert sorted(result.errors) == [1, 3]
+    assert calls == [4, 2]
+
+
+def test_rows_named_by_one_half_of_a_bisected_batch_keep_their_indices():
+    def operation(batch):
+        values = batch["x"].values
+        if 0 in values:
+            raise ValueError("zero")
+        if 9 in values:
+            raise BadRows({int(np.flatnonzero(values == 9)[0]): "nine"})
+        return batch
+
+    result = isolate(operation, columns([5, 0, 6, 7, 9, 8]))
+    assert {row: error.message for row, error in result.errors.items()} == {1: "zero", 4: "nine"}
+    assert result.columns["x"].values.tolist() == [5, 6, 7, 8]
+
+
+def test_all_rows_bad_leaves_no_columns():
+    result = isolate(RaisesOn(range(4)), columns(range(4)))
+    assert result.columns.row_count == 0
+    assert len(result.errors) == 4
+
+
+@pytest.mark.parametrize("error", [RuntimeError, MemoryError, OSError, ImportError])
+def test_an_error_that_is_not_about_rows_is_not_bisected(error):
+    operation = RaisesOn({3}, error)
+    with pytest.raises(error):
+        isolate(operation, columns(range(10)))
+    assert operation.calls == 1
+
+
+def test_an_empty_batch_is_not_passed_to_the_operation():
+    operation = RaisesOn(())
+    assert isolate(operation, columns([])).columns.row_count == 0
+    assert operation.calls == 0
