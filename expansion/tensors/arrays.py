@@ -17,7 +17,7 @@ def stack(columns: Columns, field: Field) -> npt.NDArray[Any]:
     """Joins columns into one array for a model input.
 
     One column is taken as it is; several are joined along the first axis of a row, scalars counting as vectors of one
-    element.
+    element. So does a single scalar where the input takes a vector.
 
     Args:
         columns: At least one; no Ragged.
@@ -30,7 +30,7 @@ def stack(columns: Columns, field: Field) -> npt.NDArray[Any]:
         BadRows: The rows do not have the shape that the input takes.
     """
     arrays = [_array(column) for column in columns.values()]
-    if len(arrays) > 1:
+    if len(arrays) > 1 or (arrays[0].ndim == 1 and len(field.shape) == 1):
         arrays = [np.concatenate([array[:, None] if array.ndim == 1 else array for array in arrays], axis=1)]
     array = arrays[0]
     if not fits(array.shape[1:], field.shape):

@@ -66,6 +66,11 @@ class Batch:
             (*self.failures, failures),
         )
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all columns, without the failures."""
+        return self.carried.nbytes + self.features.nbytes + self.predictions.nbytes
+
     def with_features(self, stage: str, operation: Callable[[Columns], Columns]) -> Batch:
         """Returns the batch with its features replaced by what an operation makes of them."""
         features, errors = isolate(operation, self.features)

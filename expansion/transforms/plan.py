@@ -11,7 +11,7 @@ import numpy as np
 
 from expansion import hooks, models
 from expansion.contract._gen.hook_pb2 import Hook
-from expansion.contract._gen.run_inference_pb2 import InputFeature, OutputColumn, RunInferenceConfig
+from expansion.contract._gen.run_inference_pb2 import OutputColumn, RunInferenceConfig
 from expansion.contract.fields import NUMPY_DTYPES, Field, Fields, is_floating, is_numeric
 from expansion.contract.problems import at, did_you_mean
 from expansion.errors import ConfigError, Problem
@@ -75,7 +75,7 @@ def make_plan(config: RunInferenceConfig, input_fields: Fields, taken: Collectio
     signature = _signature(config, features, problems)
     if features is None or signature is None:
         raise ConfigError(problems)
-    inputs = tuple(_resolve_inputs(config.inputs, signature.inputs, features, problems))
+    inputs = tuple(_resolve_inputs(config, signature.inputs, features, problems))
     outputs = dict(_resolve_outputs(config.outputs, signature, problems))
     if problems:
         raise ConfigError(problems)
@@ -118,9 +118,9 @@ def _signature(config: RunInferenceConfig, features: Fields | None, problems: li
 
 
 def _resolve_inputs(
-    declared: Iterable[InputFeature], signature: Fields, features: Fields, problems: list[Problem]
+    config: RunInferenceConfig, signature: Fields, features: Fields, problems: list[Problem]
 ) -> Iterator[ModelInput]:
-    named = {feature.name: (index, list(feature.columns)) for index, feature in enumerate(declared)}
+    named = {feature.name: (index, list(feature.columns)) for index, feature in enumerate(config.inputs)}
     for name, (position, _) in named.items():
         if name not in signature:
             problems.append(
@@ -130,7 +130,7 @@ def _resolve_inputs(
         index, columns = named.get(name, (None, []))
         path = "inputs" if index is None else f"inputs[{index}].columns"
         columns = columns or [name]
-        if index is None and name not in features and len(signature) == len(features) == 1:
+        if index is None and name not in features and len(signature) == 1 and config.HasField("tensor_batch"):
             columns = list(features)
         missing = [column for column in columns if column not in features]
         reason = f"model input {name!r}: no column"

@@ -11,11 +11,14 @@ from apache_beam.ml.inference.base import RunInference as BeamRunInference
 from apache_beam.portability.api import schema_pb2
 from apache_beam.transforms.core import Windowing
 from apache_beam.transforms.window import GlobalWindows
+from apache_beam.typehints import schemas as schemas_of_beam
+from apache_beam.typehints.row_type import RowTypeConstraint
 
 from expansion.contract import urns
 from expansion.contract._gen.run_inference_pb2 import Batching, RunInferenceConfig, RunInferenceResult
 from expansion.contract.fields import Field
 from expansion.tensors import schemas
+from expansion.transforms import batch_coder  # noqa: F401 - registers the coder of Batch
 from expansion.transforms.batch import Batch
 from expansion.transforms.config import DEFAULT_MAX_BATCH_SIZE, read_config
 from expansion.transforms.handler import ColumnarModelHandler
@@ -81,7 +84,7 @@ class RunInference(beam.PTransform):  # type: ignore[misc]
         return self._outputs(_infer(batches, plan), encode)
 
     def _expand_rows(self, pcoll: beam.PCollection) -> dict[str, beam.PCollection]:
-        schema = self._given_schema or beam.typehints.schemas.schema_from_element_type(pcoll.element_type)
+        schema = self._given_schema or schemas_of_beam.schema_from_element_type(pcoll.element_type)
         names = [field.name for field in schema.fields]
         self._plan = plan = make_plan(self._config, schemas.fields_of(schema), names)
         model_id = {MODEL_ID: Field(MODEL_ID, "STRING")}
@@ -132,4 +135,5 @@ def _rebatch(batches: beam.PCollection, batching: Batching) -> beam.PCollection:
 
 
 def _element_type(schema: schema_pb2.Schema) -> Any:
-    return beam.typehints.schemas.named_tuple_from_schema(schema)
+    fields = [(field.name, schemas_of_beam.typing_from_runner_api(field.type)) for field in schema.fields]
+    return RowTypeConstraint.from_fields(fields)
