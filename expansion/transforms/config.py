@@ -125,7 +125,7 @@ def _check_batching(batching: Batching) -> Iterator[Problem]:
         if value < 0 or value != value:
             yield Problem(name, f"got {value}; expected a positive number, or 0 for the default")
     largest = batching.max_batch_size or DEFAULT_MAX_BATCH_SIZE
-    if batching.min_batch_size > largest:
+    if batching.min_batch_size > largest >= 0:
         yield Problem("min_batch_size", f"got {batching.min_batch_size}; expected at most max_batch_size, {largest}")
 
 

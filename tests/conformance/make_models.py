@@ -1,0 +1,57 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""Writes the models that the conformance cases name, small and exact enough to check by hand.
+
+Usage: python tests/conformance/make_models.py DIRECTORY
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import skops.io
+from onnx import TensorProto, helper
+from sklearn.linear_model import LogisticRegression
+
+
+def main(directory: Path) -> None:
+    """Writes every model."""
+    directory.mkdir(parents=True, exist_ok=True)
+    _identity(directory / "identity.onnx", TensorProto.FLOAT, ["batch", "size"])
+    _identity(directory / "identity_scalar.onnx", TensorProto.FLOAT, ["batch"])
+    _identity(directory / "identity_int64.onnx", TensorProto.INT64, ["batch", "size"])
+    _identity(directory / "identity_string.onnx", TensorProto.STRING, ["batch"])
+    _sum_and_difference(directory / "sum_and_difference.onnx")
+    _sign(directory / "sign.skops")
+
+
+def _identity(path: Path, kind: int, shape: list[str]) -> None:
+    """x → y, the same."""
+    _save(path, [helper.make_node("Identity", ["x"], ["y"])], {"x": (kind, shape)}, {"y": (kind, shape)})
+
+
+def _sum_and_difference(path: Path) -> None:
+    """a, b FP32 → sum, difference FP32."""
+    nodes = [helper.make_node("Add", ["a", "b"], ["sum"]), helper.make_node("Sub", ["a", "b"], ["difference"])]
+    scalar = (TensorProto.FLOAT, ["batch"])
+    _save(path, nodes, {"a": scalar, "b": scalar}, {"sum": scalar, "difference": scalar})
+
+
+def _save(path: Path, nodes: list, inputs: dict, outputs: dict) -> None:
+    graph = helper.make_graph(
+        nodes,
+        path.stem,
+        [helper.make_tensor_value_info(name, *kind) for name, kind in inputs.items()],
+        [helper.make_tensor_value_info(name, *kind) for name, kind in outputs.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+
+
+def _sign(path: Path) -> None:
+    """X FP64[2] → whether the sum is positive, as "minus" or "plus"; raises ValueError on NaN."""
+    points = np.array([[-1.0, -1.0], [-2.0, -1.0], [1.0, 1.0], [2.0, 1.0]])
+    skops.io.dump(LogisticRegression().fit(points, ["minus", "minus", "plus", "plus"]), path)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
