@@ -30,17 +30,18 @@ def stack(columns: Columns, field: Field) -> npt.NDArray[Any]:
         BadRows: The rows do not have the shape that the input takes.
     """
     arrays = [_array(column) for column in columns.values()]
+    dtype = NUMPY_DTYPES.get(field.datatype)
     if len(arrays) > 1 or (arrays[0].ndim == 1 and len(field.shape) == 1):
-        arrays = [np.concatenate([array[:, None] if array.ndim == 1 else array for array in arrays], axis=1)]
+        vectors = [array[:, None] if array.ndim == 1 else array for array in arrays]
+        # Joined and converted in one pass.
+        arrays = [np.concatenate(vectors, axis=1, dtype=dtype, casting="unsafe" if dtype else "same_kind")]
     array = arrays[0]
     if not fits(array.shape[1:], field.shape):
         reason = (
             f"shape {list(array.shape[1:])} does not fit model input {field.name!r}, which takes {list(field.shape)}"
         )
         raise BadRows(dict.fromkeys(range(len(array)), f"{reason}; reshape or pad the column in a pre hook"))
-    if field.datatype in NUMPY_DTYPES:
-        return np.ascontiguousarray(array, NUMPY_DTYPES[field.datatype])
-    return array
+    return array if dtype is None else np.ascontiguousarray(array, dtype)
 
 
 def fits(shape: tuple[int, ...], expected: tuple[int, ...]) -> bool:

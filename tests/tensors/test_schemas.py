@@ -20,7 +20,9 @@ def test_every_datatype_has_a_place_in_a_schema():
     fields = {name: Field(name, name, (2, 3)) for name in DATATYPES}
     schema = schema_with(schema_pb2.Schema(), fields)
     assert [field.name for field in schema.fields] == list(fields)
-    assert schema.fields[0].type.array_type.element_type.array_type.element_type.WhichOneof("type_info") == "atomic_type"
+    assert (
+        schema.fields[0].type.array_type.element_type.array_type.element_type.WhichOneof("type_info") == "atomic_type"
+    )
 
 
 def test_arrays_of_numbers_can_be_features_and_nested_rows_and_maps_can_not():

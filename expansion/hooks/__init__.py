@@ -1,0 +1,77 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""Hooks: operations on columns, before and after a model. Each is one module, named after its field of Hook.operation.
+
+To add a hook: add its message to hook.proto, copy the module that is most like it, and add its name to ``NAMES``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+from expansion.contract._gen import hook_pb2
+from expansion.contract.fields import Field
+from expansion.errors import ConfigError, Problem
+from expansion.tensors.columns import Columns
+
+NAMES = (
+    "select",
+    "cast",
+    "scale",
+    "reshape",
+    "pad",
+    "one_hot",
+    "concat",
+    "softmax",
+    "argmax",
+    "top_k",
+    "labels",
+    "threshold",
+    "rename",
+)
+
+
+class HookModule(Protocol):
+    """What every module of this package provides. ``config`` is the hook's own message, as Scale is for scale.py."""
+
+    def check(self, config: Any) -> Iterator[Problem]:
+        """Yields what is wrong with the message by itself; paths are relative to it."""
+
+    def fields(self, config: Any, inputs: Mapping[str, Field]) -> dict[str, Field]:
+        """Returns the fields of all columns after the hook, given those before it.
+
+        Raises:
+            ConfigError: The hook can't work on these columns; paths are relative to the message.
+        """
+
+    def build(self, config: Any) -> Callable[[Columns], Columns]:
+        """Returns the operation itself. Called on workers, and never with a config in which ``check`` finds problems.
+
+        The operation's result has the columns that ``fields`` says. It raises BadRows for the rows that it can't
+        process, all of them at once. NaN is data and passes through. There may be zero rows.
+        """
+
+
+def operation(hook: hook_pb2.Hook) -> tuple[str, Any]:
+    """Returns the name of the hook's operation and its message.
+
+    Raises:
+        ConfigError: The hook has none.
+    """
+    name = hook.WhichOneof("operation")
+    if name is None:
+        raise ConfigError([Problem("", f"the hook is empty; expected one of {', '.join(NAMES)}")])
+    return name, getattr(hook, name)
+
+
+def module_of(hook: hook_pb2.Hook) -> HookModule:
+    """Returns the module of the hook's operation.
+
+    Raises:
+        ConfigError: The hook has none.
+    """
+    name, _ = operation(hook)
+    # Not `from typing import cast`: importing the hook of that name binds it in this package.
+    return typing.cast(HookModule, importlib.import_module(f"{__name__}.{name}"))

@@ -1,0 +1,175 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""What hooks demand: of their message, of the columns they read, and of the rows they are given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from expansion.contract.fields import NUMPY_DTYPES, Field, is_floating, is_integer, is_numeric
+from expansion.contract.problems import did_you_mean
+from expansion.errors import BadRows, ConfigError, Problem
+from expansion.tensors.columns import Blobs, Column, Columns, Dense, Ragged
+
+FLOATING_DATATYPES = tuple(filter(is_floating, NUMPY_DTYPES))
+
+
+# Of the message, for check().
+
+
+def required(path: str, name: str) -> Iterator[Problem]:
+    """Yields a problem if the name of a column is missing."""
+    if not name:
+        yield Problem(path, "missing; expected the name of a column")
+
+
+def required_names(path: str, names: Sequence[str]) -> Iterator[Problem]:
+    """Yields a problem if there is no name, and one for each that is empty or said twice."""
+    if not names:
+        yield Problem(path, "missing; expected the names of one or more columns")
+    for index, name in enumerate(names):
+        if not name:
+            yield Problem(f"{path}[{index}]", "empty; expected the name of a column")
+        elif name in names[:index]:
+            yield Problem(f"{path}[{index}]", f"column {name!r} is named twice; name it once")
+
+
+def datatype_among(path: str, datatype: str, allowed: Collection[str]) -> Iterator[Problem]:
+    """Yields a problem if a datatype is not one of those allowed."""
+    if datatype not in allowed:
+        yield Problem(path, f"{datatype!r} is not a datatype that fits here; {did_you_mean(datatype, allowed)}")
+
+
+def finite(path: str, value: float) -> Iterator[Problem]:
+    """Yields a problem if a number is NaN or infinite."""
+    if not math.isfinite(value):
+        yield Problem(path, f"got {value}; expected a finite number")
+
+
+# Of the columns, for fields().
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Which datatypes a hook takes.
+
+    Attributes:
+        description: What they are, for messages.
+        holds: Whether a datatype is one of them.
+    """
+
+    description: str
+    holds: Callable[[str], bool]
+
+
+ANY = Kind("any datatype", lambda datatype: True)
+NUMERIC = Kind("a number", is_numeric)
+FLOATING = Kind("a floating datatype", is_floating)
+INTEGER = Kind("an integer datatype", is_integer)
+STRING = Kind("STRING", lambda datatype: datatype == "STRING")
+
+
+class Demands:
+    """Looks up columns and collects every problem found on the way."""
+
+    def __init__(self, inputs: Mapping[str, Field]):
+        self._inputs = inputs
+        self._problems: list[Problem] = []
+
+    def column(self, path: str, name: str, kind: Kind = ANY, *, ragged: bool = False, vector: bool = False) -> Field:
+        """Returns the field of a column.
+
+        Args:
+            path: Path of the name in the hook's message.
+            name: Name of the column.
+            kind: Datatypes that the hook takes.
+            ragged: Whether rows may differ in shape.
+            vector: Whether a row must have a last axis, of at least one element.
+
+        Returns:
+            The field; some field if there is a problem, which ``settle`` then raises.
+        """
+        field = self._inputs.get(name)
+        if field is None:
+            self.that(False, path, f"there is no column {name!r}; {did_you_mean(name, self._inputs)}")
+            return Field(name, "")
+        self.that(kind.holds(field.datatype), path, f"column {name!r} is {field}; expected {kind.description}")
+        self.that(
+            ragged or -1 not in field.shape,
+            path,
+            f"rows of column {name!r} may differ in shape, {field}; expected one shape; `pad` or `reshape` it first",
+        )
+        self.that(
+            not vector or field.shape[-1:] not in ((), (0,)),
+            path,
+            f"column {name!r} is {field}; expected a last axis with at least one element",
+        )
+        return field
+
+    def columns(self, path: str, names: Sequence[str], kind: Kind = ANY, *, ragged: bool = False) -> list[Field]:
+        """Returns the fields of several columns, as ``column`` does."""
+        return [self.column(f"{path}[{index}]", name, kind, ragged=ragged) for index, name in enumerate(names)]
+
+    def that(self, condition: bool, path: str, message: str) -> None:
+        """Notes a problem unless the condition holds."""
+        if not condition:
+            self._problems.append(Problem(path, message))
+
+    def settle(self) -> None:
+        """Raises ConfigError with every problem found, if there was one."""
+        if self._problems:
+            raise ConfigError(self._problems)
+
+
+# Of the rows, for build().
+
+
+def dense(columns: Columns, name: str) -> Dense:
+    """Returns a column of numbers whose rows all have one shape."""
+    column = columns[name]
+    if not isinstance(column, Dense):
+        raise TypeError(f"rows of column {name!r} differ in shape, or are no numbers")
+    return column
+
+
+def numbers(columns: Columns, name: str) -> Dense | Ragged:
+    """Returns a column of numbers, whatever the shapes of its rows."""
+    column = columns[name]
+    if isinstance(column, Blobs):
+        raise TypeError(f"column {name!r} holds {column.datatype}, not numbers")
+    return column
+
+
+def elementwise(column: Dense | Ragged, function: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> Dense | Ragged:
+    """Returns the column with a function applied to its elements; the function keeps the shape of its argument."""
+    return replace(column, values=function(column.values))
+
+
+def reject(column: Column, bad: npt.NDArray[np.bool_], reason: Callable[[int], str]) -> None:
+    """Raises BadRows if some elements of a column are bad.
+
+    Args:
+        column: The column.
+        bad: Whether an element is bad: an array of all elements, in row-major order.
+        reason: Why; called with the position in ``bad`` of the first bad element of each row that has one.
+    """
+    positions = np.flatnonzero(bad)
+    if not positions.size:
+        return
+    if isinstance(column, Ragged):
+        rows = np.searchsorted(column.offsets, positions, side="right") - 1
+    else:
+        rows = positions // (bad.size // len(column))
+    bad_rows, first = np.unique(rows, return_index=True)
+    raise BadRows({int(row): reason(int(position)) for row, position in zip(bad_rows, positions[first], strict=True)})
+
+
+def shown(value: object) -> str:
+    """Returns a value as messages show it: at most 60 characters."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:59] + "…"

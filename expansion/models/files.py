@@ -1,0 +1,90 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""Reading model files through Beam's filesystems."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, cast
+
+from expansion.errors import ConfigError, ExpansionError, Problem, SystemicError
+from expansion.models.signature import first_line
+
+# First bytes of files that are taken for models of another kind, and who writes them.
+_MAGIC = (
+    (b"PK\x03\x04", "a zip file, as skops and PyTorch write"),
+    (b"\x80", "a Python pickle, as joblib and pickle write"),
+    (b"\x1f\x8b", "compressed data (gzip)"),
+    (b"BZh", "compressed data (bzip2)"),
+    (b"\xfd7zXZ", "compressed data (xz)"),
+    (b"\x89HDF", "an HDF5 file, as Keras writes"),
+)
+
+
+@contextmanager
+def open_on_host(uri: str) -> Iterator[BinaryIO]:
+    """Opens a file for reading on the expansion host; seekable, and nothing is read ahead of what is asked for.
+
+    Raises:
+        ConfigError: The file can't be opened, or anything but an ExpansionError happens in the ``with`` block; its path
+            is "uri".
+    """
+    try:
+        with _open(uri) as file:
+            yield file
+    except ExpansionError:
+        raise
+    except Exception as error:  # each filesystem raises its own
+        raise ConfigError([Problem("uri", f"can't read {uri!r}: {_reason(error)}")]) from error
+
+
+def read_on_worker(uri: str) -> bytes:
+    """Returns the whole content of a file.
+
+    Raises:
+        SystemicError: The file can't be read.
+    """
+    try:
+        with _open(uri) as file:
+            return file.read()
+    except Exception as error:  # each filesystem raises its own
+        raise SystemicError(f"can't read {uri!r}: {_reason(error)}") from error
+
+
+def looks_like(head: bytes) -> str:
+    """Returns what a file that is not what it should be may be, as the end of a sentence; empty when nothing is known.
+
+    Args:
+        head: The first bytes of the file, 64 of them or all.
+    """
+    if not head:
+        return "; it is empty"
+    for magic, description in _MAGIC:
+        if head.startswith(magic):
+            return f"; it looks like {description}"
+    if head[4:8] == b"TFL3":
+        return "; it looks like a TensorFlow Lite model"
+    if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head):
+        return "; it looks like text"
+    return ""
+
+
+def _open(uri: str) -> BinaryIO:
+    from apache_beam.io.filesystem import CompressionTypes
+    from apache_beam.io.filesystems import FileSystems
+
+    path = uri.removeprefix("file://")
+    if FileSystems.get_scheme(path) is None and not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError("it is a directory" if os.path.isdir(path) else "it is not a regular file")  # a pipe would block
+    # A model file's compression, if any, is its framework's business.
+    return cast(BinaryIO, FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
+    if isinstance(error, PermissionError):
+        return "permission denied"
+    return first_line(error)

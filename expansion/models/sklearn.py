@@ -1,0 +1,195 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""sklearn: scikit-learn estimators and pipelines."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from expansion.contract._gen import model_pb2
+from expansion.contract.fields import Field
+from expansion.contract.problems import did_you_mean
+from expansion.errors import ConfigError, Problem, SystemicError
+from expansion.models.files import looks_like, open_on_host, read_on_worker
+from expansion.models.signature import Signature, column_of, first_line
+from expansion.models.sklearn_outputs import METHODS, signature_of, takes_texts
+from expansion.models.skops_file import SkopsError, read_estimator
+from expansion.tensors.arrays import stack
+from expansion.tensors.columns import Column, Columns, Dense
+
+_FORMATS = ("skops", "joblib", "pickle")
+_INPUT_FORMATS = ("numpy", "pandas")
+_INSTALL = "install beam-ml-expansion[sklearn] on the workers"
+
+
+def check(config: model_pb2.SklearnModel) -> Iterator[Problem]:
+    """Yields what is wrong with the message by itself."""
+    if not config.uri:
+        yield Problem("uri", "missing; expected the path or URI of a model file")
+    if _format(config) not in _FORMATS:
+        yield Problem("format", f"unknown format {config.format!r}; {did_you_mean(config.format, _FORMATS)}")
+    for index, method in enumerate(config.methods):
+        if method not in METHODS:
+            yield Problem(f"methods[{index}]", f"unknown method {method!r}; {did_you_mean(method, METHODS)}")
+        elif method in config.methods[:index]:
+            yield Problem(f"methods[{index}]", f"{method!r} is named twice; name it once")
+    if config.input_format and config.input_format not in _INPUT_FORMATS:
+        expected = did_you_mean(config.input_format, _INPUT_FORMATS)
+        yield Problem("input_format", f"unknown input format {config.input_format!r}; {expected}")
+    if config.trusted_types and _format(config) != "skops":
+        yield Problem(
+            "trusted_types", f"only skops files have trusted types, and format is {config.format!r}; leave it out"
+        )
+
+
+def unsafe_format(config: model_pb2.SklearnModel) -> str | None:
+    """Returns "joblib" or "pickle", which run code from the file when they are loaded; None for skops."""
+    return None if _format(config) == "skops" else _format(config)
+
+
+def signature(config: model_pb2.SklearnModel, features: Mapping[str, Field] | None) -> Signature:
+    """Returns the input X and the methods called as outputs; joblib and pickle files say nothing."""
+    methods = _methods(config)
+    with open_on_host(config.uri) as file:
+        head = file.read(64)
+        if unsafe_format(config):
+            _check_head(config, head)
+            reason = (
+                f"of a {_format(config)} file nothing is read before workers load it; declare its datatype and shape"
+            )
+            outputs = {method: Field(method, "") for method in methods}
+            return Signature({"X": Field("X", "", (-1,))}, outputs, dict.fromkeys(methods, reason))
+        try:
+            return signature_of(read_estimator(file), methods)
+        except SkopsError as error:
+            guess = "" if head.startswith(b"PK") else looks_like(head)
+            raise ConfigError([Problem("uri", f"{config.uri!r} is no skops file: {error}{guess}")]) from error
+
+
+def build(config: model_pb2.SklearnModel) -> SklearnEstimator:
+    """Loads the estimator."""
+    try:
+        import sklearn  # noqa: F401 - loaders import it by themselves, with worse messages
+    except ImportError as error:
+        raise SystemicError(f"scikit-learn is missing; {_INSTALL}") from error
+
+    content = read_on_worker(config.uri)
+    try:
+        estimator = _LOADERS[_format(config)](content, config)
+    except SystemicError:
+        raise
+    except ImportError as error:
+        raise SystemicError(
+            f"can't load {config.uri!r}: {error}; {_INSTALL}, and what the model uses beside it"
+        ) from error
+    except Exception as error:  # a damaged file may raise anything
+        raise SystemicError(
+            f"can't load {config.uri!r} as {_format(config)}: {first_line(error)}{looks_like(content[:64])}"
+        ) from error
+    for method in _methods(config):
+        if not hasattr(estimator, method):
+            raise SystemicError(f"{type(estimator).__name__} in {config.uri!r} has no method {method}")
+    return SklearnEstimator(estimator, config.input_format or "numpy", len(content))
+
+
+class SklearnEstimator:
+    """A loaded estimator.
+
+    Attributes:
+        nbytes: Size of the model's file in bytes.
+    """
+
+    def __init__(self, estimator: Any, input_format: str, nbytes: int):
+        self._estimator = estimator
+        self._to_input = _data_frame if input_format == "pandas" else self._matrix
+        self.nbytes = nbytes
+
+    def run(self, inputs: Mapping[str, Columns], outputs: Sequence[str]) -> dict[str, Column]:
+        """Calls the methods that ``outputs`` names."""
+        features = self._to_input(inputs["X"])
+        row_count = inputs["X"].row_count
+        return {
+            method: column_of(method, _served(method, getattr(self._estimator, method)(features)), row_count)
+            for method in outputs
+        }
+
+    def _matrix(self, columns: Columns) -> npt.NDArray[Any]:
+        first = self._estimator.steps[0][1] if hasattr(self._estimator, "steps") else self._estimator
+        if takes_texts(type(first).__module__, type(first).__name__):
+            return stack(columns, Field("X", "STRING"))
+        return stack(columns, Field("X", "", (getattr(self._estimator, "n_features_in_", -1),)))
+
+
+def _data_frame(columns: Columns) -> Any:
+    import pandas as pd
+
+    for name, column in columns.items():
+        if column.shape:
+            raise SystemicError(
+                f"column {name!r} has rows of shape {list(column.shape)}; input_format pandas takes scalars"
+            )
+    return pd.DataFrame(
+        {name: column.values if isinstance(column, Dense) else column.to_rows() for name, column in columns.items()}
+    )
+
+
+def _served(method: str, result: Any) -> npt.NDArray[Any]:
+    """Returns what a method returned as an array of int64, float64, bool or str, whatever it was."""
+    if hasattr(result, "toarray"):  # a sparse matrix
+        result = result.toarray()
+    if isinstance(result, list):  # one array a target
+        raise SystemicError(f"{method} returns several arrays, as it does for several targets; only one is supported")
+    array = np.asarray(result)
+    if array.dtype.kind == "O":  # str, mostly
+        array = np.asarray(array.tolist())
+    if array.dtype.kind in "iu":
+        return array.astype(np.int64, copy=False)
+    return array.astype(np.float64, copy=False) if array.dtype.kind == "f" else array
+
+
+def _load_skops(content: bytes, config: model_pb2.SklearnModel) -> Any:
+    import skops.io
+
+    untrusted = set(skops.io.get_untrusted_types(data=content)) - set(config.trusted_types)
+    if untrusted:
+        names = ", ".join(sorted(untrusted))
+        raise SystemicError(
+            f"{config.uri!r} holds types that are not trusted: {names}; list them in trusted_types if you do"
+        )
+    return skops.io.loads(content, trusted=list(config.trusted_types))
+
+
+def _load_joblib(content: bytes, config: model_pb2.SklearnModel) -> Any:
+    import joblib
+
+    return joblib.load(io.BytesIO(content))
+
+
+def _load_pickle(content: bytes, config: model_pb2.SklearnModel) -> Any:
+    return pickle.loads(content)  # noqa: S301 - only for operators who allow it
+
+
+_LOADERS: Mapping[str, Callable[[bytes, model_pb2.SklearnModel], Any]] = {
+    "skops": _load_skops,
+    "joblib": _load_joblib,
+    "pickle": _load_pickle,
+}
+
+
+def _format(config: model_pb2.SklearnModel) -> str:
+    return config.format or "skops"
+
+
+def _methods(config: model_pb2.SklearnModel) -> list[str]:
+    return list(config.methods) or ["predict"]
+
+
+def _check_head(config: model_pb2.SklearnModel, head: bytes) -> None:
+    compressed = config.format == "joblib" and (head[:1] == b"x" or "compressed" in looks_like(head))
+    if not head.startswith(b"\x80") and not compressed:
+        raise ConfigError([Problem("uri", f"{config.uri!r} is no {config.format} file{looks_like(head)}")])

@@ -1,0 +1,130 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""What fields() says and what build() returns agree, for every hook, on random columns."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, event, given, settings
+from hypothesis import strategies as st
+
+from expansion.contract._gen import hook_pb2
+from expansion.contract.fields import DATATYPES, NUMPY_DTYPES, Field
+from expansion.errors import BadRows, ConfigError
+from expansion.hooks import NAMES, module_of, operation
+from expansion.tensors.arrays import fits
+from expansion.tensors.columns import Blobs, Columns, Dense, Ragged
+
+COLUMNS = ("a", "b", "c")
+TEXTS = ("", "1", "-2", "2.5", "nan", "x", "300")
+
+names = st.sampled_from(COLUMNS)
+outputs = st.sampled_from(("", "a", "b", "out"))
+several = st.lists(names, min_size=1, max_size=3, unique=True)
+sizes = st.integers(0, 3)
+datatypes = st.sampled_from(sorted(DATATYPES))
+
+CONFIGS = {
+    "select": st.builds(dict, columns=several),
+    "cast": st.builds(dict, columns=several, datatype=datatypes),
+    "scale": st.builds(
+        dict,
+        columns=several,
+        datatype=st.sampled_from(("", "FP16", "FP32", "FP64")),
+    ).flatmap(
+        lambda config: st.sampled_from(
+            ({**config, "affine": {"factor": 3.0, "offset": 1e6}}, {**config, "min_max": {"min": -1.0, "max": 7.0}})
+        )
+    ),
+    "reshape": st.builds(dict, column=names, shape=st.lists(st.sampled_from((-1, 1, 2, 3)), max_size=3)),
+    "pad": st.builds(
+        lambda columns, value, axis, size: {"columns": columns, "value": value, "axis": axis, **size},
+        several,
+        st.sampled_from((0.0, 1.0, -1.5)),
+        st.integers(0, 1),
+        st.sampled_from(({"length": 2}, {"multiple": 2}, {"longest": True})),
+    ),
+    "one_hot": st.builds(
+        lambda column, output, datatype, kind: {"column": column, "output": output, "datatype": datatype, **kind},
+        names,
+        outputs,
+        st.sampled_from(("", *NUMPY_DTYPES)),
+        st.sampled_from(({"depth": 3}, {"categories": ["1", "x", ""]})),
+    ),
+    "concat": st.builds(dict, columns=several, output=st.sampled_from(("a", "out")), axis=st.integers(0, 1)),
+    "softmax": st.builds(dict, column=names, output=outputs),
+    "argmax": st.builds(dict, column=names, output=outputs),
+    "top_k": st.builds(
+        dict, column=names, k=st.integers(1, 3), values_output=outputs, indices_output=st.sampled_from(("a", "i"))
+    ),
+    "labels": st.builds(dict, column=names, labels=st.just(["zero", "one", "two"]), output=outputs),
+    "threshold": st.builds(dict, column=names, value=st.floats(-1e6, 1e6), output=outputs),
+    "rename": st.builds(dict, columns=st.dictionaries(names, st.sampled_from(("a", "b", "x")), min_size=1)),
+}
+
+
+@st.composite
+def columns(draw):
+    rows = draw(st.integers(0, 4))
+    random = np.random.default_rng(draw(st.integers(0, 9)))
+    # Most hooks take "a" or "b", so that not every example ends in a refusal.
+    shape = (rows, *draw(st.lists(st.integers(1, 3), min_size=1, max_size=2)))
+    floating = NUMPY_DTYPES[draw(st.sampled_from(("FP16", "FP32", "FP64")))]
+    integers = draw(st.sampled_from((np.dtype(np.int64), np.dtype(np.uint8))))
+    a, b = Dense(values(random, shape, floating)), Dense(values(random, shape, integers))
+    return Columns({"a": a, "b": b, "c": draw(column(rows, random))}, rows)
+
+
+@st.composite
+def column(draw, rows, random):
+    shape = draw(st.lists(sizes, max_size=2))
+    kind = draw(st.sampled_from(("dense", "dense", "ragged", "strings")))
+    if kind == "strings":
+        elements = [str(text) for text in random.choice(TEXTS, int(np.prod([rows, *shape])))]
+        return Blobs.of("STRING", elements, rows, tuple(shape))
+    dtype = NUMPY_DTYPES[draw(st.sampled_from(sorted(NUMPY_DTYPES)))]
+    if kind == "dense":
+        return Dense(values(random, (rows, *shape), dtype))
+    shapes = [random.integers(0, 4, max(1, len(shape))) for _ in range(rows)]
+    return Ragged.of_rows([values(random, each, dtype) for each in shapes], dtype, max(1, len(shape)))
+
+
+def values(random, shape, dtype):
+    numbers = random.integers(0, 4, shape).astype(np.float64)
+    if dtype.kind in "if":
+        numbers -= random.random(shape) < 0.1
+    if dtype.kind == "f":
+        numbers[random.random(shape) < 0.1] = np.nan
+    return numbers.astype(dtype)
+
+
+def without_bad_rows(operation, columns):
+    try:
+        return operation(columns)
+    except BadRows as error:
+        bad = sorted(error.messages)
+    assert bad
+    assert set(bad) <= set(range(columns.row_count))
+    return operation(columns.take(np.setdiff1d(np.arange(columns.row_count), bad)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_what_a_hook_says_it_returns_is_what_it_returns(name, data):
+    hook = hook_pb2.Hook(**{name: data.draw(CONFIGS[name])})
+    batch = data.draw(columns())
+    config, module = operation(hook)[1], module_of(hook)
+    assume(not list(module.check(config)))
+    try:
+        said = module.fields(config, batch.fields())
+    except ConfigError:
+        event("refused")
+        return
+    event("applied")
+    result = without_bad_rows(module.build(config), batch)
+    assert list(result) == list(said)
+    for column_name, field in result.fields().items():
+        assert len(result[column_name]) == result.row_count
+        assert said[column_name] == Field(column_name, field.datatype, said[column_name].shape)
+        assert fits(field.shape, said[column_name].shape)
+    # The values are really of the shapes said: they can be read row by row.
+    assert all(len(column.to_rows()) == result.row_count for column in result.values())

@@ -1,0 +1,73 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+import numpy as np
+import pytest
+
+from expansion.tensors.columns import Blobs, Columns, Dense
+
+
+@pytest.fixture(scope="session")
+def columns():
+    """Makes Columns of arrays, and of lists of str."""
+
+    def columns(**values):
+        made = {
+            name: Dense(value) if isinstance(value, np.ndarray) else Blobs.of("STRING", value, len(value))
+            for name, value in values.items()
+        }
+        return Columns(made, len(next(iter(made.values()))))
+
+    return columns
+
+
+@pytest.fixture(scope="session")
+def iris():
+    """Features [150, 4] and classes [150]."""
+    from sklearn.datasets import load_iris
+
+    return load_iris(return_X_y=True)
+
+
+@pytest.fixture(scope="session")
+def classifier(iris):
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), LogisticRegression()).fit(*iris)
+
+
+@pytest.fixture(scope="session")
+def skops_file(tmp_path_factory):
+    """Writes an estimator to a skops file and returns its path."""
+    import skops.io
+
+    def skops_file(estimator):
+        path = tmp_path_factory.mktemp("skops") / "model.skops"
+        skops.io.dump(estimator, path)
+        return str(path)
+
+    return skops_file
+
+
+@pytest.fixture(scope="session")
+def onnx_file(tmp_path_factory):
+    """Writes an ONNX model of these nodes and values to a file and returns its path."""
+    from onnx import TensorProto, helper, save_model
+
+    def value(name, datatype, shape):
+        return helper.make_tensor_value_info(name, getattr(TensorProto, datatype), shape)
+
+    def onnx_file(nodes, inputs, outputs, initializers=(), **options):
+        graph = helper.make_graph(
+            [helper.make_node(*node) for node in nodes],
+            "graph",
+            [each if not isinstance(each, tuple) else value(*each) for each in inputs],
+            [each if not isinstance(each, tuple) else value(*each) for each in outputs],
+            list(initializers),
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        path = tmp_path_factory.mktemp("onnx") / "model.onnx"
+        save_model(model, path, **options)
+        return str(path)
+
+    return onnx_file

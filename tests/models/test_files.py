@@ -1,0 +1,65 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+import os
+
+import pytest
+
+from expansion.errors import ConfigError, SystemicError
+from expansion.models.files import looks_like, open_on_host, read_on_worker
+
+
+def problem_of(uri):
+    with pytest.raises(ConfigError) as raised, open_on_host(uri):
+        pass
+    (problem,) = raised.value.problems
+    assert problem.path == "uri"
+    return problem.message
+
+
+def test_a_file_is_read_by_path_and_by_uri(tmp_path):
+    path = tmp_path / "model.bin"
+    path.write_bytes(b"abc")
+    for uri in (str(path), f"file://{path}"):
+        assert read_on_worker(uri) == b"abc"
+        with open_on_host(uri) as file:
+            assert file.seek(1) == 1
+            assert file.read() == b"bc"
+
+
+def test_a_compressed_file_is_not_decompressed(tmp_path):
+    path = tmp_path / "model.joblib.gz"
+    path.write_bytes(b"\x1f\x8bxyz")
+    assert read_on_worker(str(path)) == b"\x1f\x8bxyz"
+
+
+def test_a_missing_file_is_said_to_be_missing(tmp_path):
+    uri = str(tmp_path / "none.onnx")
+    assert problem_of(uri) == f"can't read {uri!r}: there is no such file"
+    with pytest.raises(SystemicError, match="there is no such file"):
+        read_on_worker(uri)
+
+
+def test_what_is_no_regular_file_is_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert problem_of(str(tmp_path)).endswith("it is a directory")
+    assert problem_of(str(tmp_path / "pipe")).endswith("it is not a regular file")
+
+
+def test_an_unknown_filesystem_is_a_problem():
+    assert "foo://x/y" in problem_of("foo://x/y")
+
+
+@pytest.mark.parametrize(
+    ("head", "guess"),
+    [
+        (b"", "it is empty"),
+        (b"PK\x03\x04rest", "a zip file, as skops and PyTorch write"),
+        (b"\x80\x04\x95", "a Python pickle"),
+        (b"\x89HDF\r\n", "an HDF5 file"),
+        (b"\x1c\x00\x00\x00TFL3", "a TensorFlow Lite model"),
+        (b"<html>\n", "text"),
+        (b"\x08\x07\x12", ""),
+    ],
+)
+def test_the_first_bytes_tell_what_a_file_may_be(head, guess):
+    assert guess in looks_like(head)
+    assert bool(guess) == bool(looks_like(head))
