@@ -15,6 +15,7 @@ from expansion.contract._gen import hook_pb2
 from expansion.contract.fields import Field
 from expansion.errors import ConfigError, Problem
 from expansion.tensors.columns import Columns
+from expansion.tensors.grouping import uniformly
 
 NAMES = (
     "select",
@@ -49,9 +50,29 @@ class HookModule(Protocol):
     def build(self, config: Any) -> Callable[[Columns], Columns]:
         """Returns the operation itself. Called on workers, and never with a config in which ``check`` finds problems.
 
+        No column that it reads is Ragged: where rows differ in shape it is called for each shape, unless the module
+        says ``TAKES_RAGGED = True`` because it does better with all rows at once.
+
         The operation's result has the columns that ``fields`` says. It raises BadRows for the rows that it can't
-        process, all of them at once. NaN is data and passes through. There may be zero rows.
+        process, all of them at once. NaN is data and passes through. There is at least one row.
         """
+
+
+def columns_read(hook: hook_pb2.Hook) -> list[str]:
+    """Returns the names in a hook's ``column`` and ``columns``: by convention of the contract, what it reads."""
+    _, message = operation(hook)
+    names = [getattr(message, "column", ""), *getattr(message, "columns", ())]
+    return [name for name in names if name]
+
+
+def build(hook: hook_pb2.Hook) -> Callable[[Columns], Columns]:
+    """Returns the hook's operation, for columns that may be Ragged."""
+    _, message = operation(hook)
+    module = module_of(hook)
+    built = module.build(message)
+    if getattr(module, "TAKES_RAGGED", False):
+        return built
+    return lambda columns: uniformly(built, columns, columns_read(hook))
 
 
 def operation(hook: hook_pb2.Hook) -> tuple[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from expansion.contract._gen import hook_pb2
 from expansion.contract.fields import Field
 from expansion.errors import Problem
-from expansion.hooks.demands import NUMERIC, Demands, dense, required
+from expansion.hooks.demands import NUMERIC, Demands, required, scores
 from expansion.tensors.columns import Columns, Dense
 
 
@@ -22,17 +22,17 @@ def check(config: hook_pb2.Argmax) -> Iterator[Problem]:
 def fields(config: hook_pb2.Argmax, inputs: Mapping[str, Field]) -> dict[str, Field]:
     """Returns the fields, with an INT64 one that lacks the last axis for the result."""
     demands = Demands(inputs)
-    scores = demands.column("column", config.column, NUMERIC, vector=True)
+    column = demands.column("column", config.column, NUMERIC, vector=True)
     demands.settle()
     output = config.output or config.column
-    return {**inputs, output: Field(output, "INT64", scores.shape[:-1])}
+    return {**inputs, output: Field(output, "INT64", column.shape[:-1])}
 
 
 def build(config: hook_pb2.Argmax) -> Callable[[Columns], Columns]:
     """Returns the operation. NaN counts as larger than any number, as it does in numpy."""
 
     def argmax(columns: Columns) -> Columns:
-        indices = dense(columns, config.column).values.argmax(axis=-1)
+        indices = scores(columns, config.column).argmax(axis=-1)
         return columns.with_column(config.output or config.column, Dense(indices.astype(np.int64, copy=False)))
 
     return argmax

@@ -24,6 +24,8 @@ _FLOATING = r"^[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|(?i:inf|infini
 _BOOL = r"^(?i:true|false|1|0)$"
 _DECIMAL = pa.decimal128(38, 0)  # holds every 37-digit integer
 
+TAKES_RAGGED = True
+
 
 def check(config: hook_pb2.Cast) -> Iterator[Problem]:
     """Yields what is wrong with the message by itself."""
@@ -37,7 +39,7 @@ def check(config: hook_pb2.Cast) -> Iterator[Problem]:
 def fields(config: hook_pb2.Cast, inputs: Mapping[str, Field]) -> dict[str, Field]:
     """Returns the fields, those of the converted columns with the new datatype."""
     demands = Demands(inputs)
-    converted = demands.columns("columns", config.columns, ragged=True)
+    converted = demands.columns("columns", config.columns)
     for index, field in enumerate(converted):
         demands.that(
             field.name not in inputs or _converts(field.datatype, config.datatype),

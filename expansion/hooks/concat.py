@@ -9,8 +9,9 @@ import numpy as np
 
 from expansion.contract._gen import hook_pb2
 from expansion.contract.fields import NUMPY_DTYPES, Field, datatype_of
-from expansion.errors import Problem
+from expansion.errors import BadRows, Problem
 from expansion.hooks.demands import NUMERIC, Demands, dense, required
+from expansion.tensors.arrays import fits
 from expansion.tensors.columns import Columns, Dense
 
 
@@ -38,13 +39,14 @@ def fields(config: hook_pb2.Concat, inputs: Mapping[str, Field]) -> dict[str, Fi
     demands.settle()
     for index, field in enumerate(joined):
         demands.that(
-            _without(shapes[index], config.axis) == _without(shapes[0], config.axis) and len(shapes[index]) == rank,
+            len(shapes[index]) == rank and fits(_without(shapes[index], config.axis), _without(shapes[0], config.axis)),
             f"columns[{index}]",
             f"column {field.name!r} is {field}, which does not join {joined[0].name!r}, {joined[0]}, along axis "
             f"{config.axis}; expected the same sizes along every other axis",
         )
     demands.settle()
-    size = sum(shape[config.axis] for shape in shapes)
+    sizes = [shape[config.axis] for shape in shapes]
+    size = -1 if -1 in sizes else sum(sizes)
     shape = (*shapes[0][: config.axis], size, *shapes[0][config.axis + 1 :])
     datatype = datatype_of(np.result_type(*(NUMPY_DTYPES[field.datatype] for field in joined)))
     return {**inputs, config.output: Field(config.output, datatype, shape)}
@@ -56,10 +58,15 @@ def build(config: hook_pb2.Concat) -> Callable[[Columns], Columns]:
     def concat(columns: Columns) -> Columns:
         arrays = [dense(columns, name).values for name in config.columns]
         vectors = [array[:, None] if array.ndim == 1 else array for array in arrays]
-        return columns.with_column(config.output, Dense(np.concatenate(vectors, axis=config.axis + 1)))
+        try:
+            return columns.with_column(config.output, Dense(np.concatenate(vectors, axis=config.axis + 1)))
+        except ValueError:  # all rows have these shapes
+            shapes = ", ".join(str(list(vector.shape[1:])) for vector in vectors)
+            reason = f"shapes {shapes} do not join along axis {config.axis}"
+            raise BadRows(dict.fromkeys(range(columns.row_count), reason)) from None
 
     return concat
 
 
-def _without(shape: Sequence[int], axis: int) -> list[int]:
-    return [size for index, size in enumerate(shape) if index != axis]
+def _without(shape: Sequence[int], axis: int) -> tuple[int, ...]:
+    return (*shape[:axis], *shape[axis + 1 :])

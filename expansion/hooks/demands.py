@@ -81,14 +81,13 @@ class Demands:
         self._inputs = inputs
         self._problems: list[Problem] = []
 
-    def column(self, path: str, name: str, kind: Kind = ANY, *, ragged: bool = False, vector: bool = False) -> Field:
+    def column(self, path: str, name: str, kind: Kind = ANY, *, vector: bool = False) -> Field:
         """Returns the field of a column.
 
         Args:
             path: Path of the name in the hook's message.
             name: Name of the column.
             kind: Datatypes that the hook takes.
-            ragged: Whether rows may differ in shape.
             vector: Whether a row must have a last axis, of at least one element.
 
         Returns:
@@ -100,20 +99,15 @@ class Demands:
             return Field(name, "")
         self.that(kind.holds(field.datatype), path, f"column {name!r} is {field}; expected {kind.description}")
         self.that(
-            ragged or -1 not in field.shape,
-            path,
-            f"rows of column {name!r} may differ in shape, {field}; expected one shape; `pad` or `reshape` it first",
-        )
-        self.that(
             not vector or field.shape[-1:] not in ((), (0,)),
             path,
             f"column {name!r} is {field}; expected a last axis with at least one element",
         )
         return field
 
-    def columns(self, path: str, names: Sequence[str], kind: Kind = ANY, *, ragged: bool = False) -> list[Field]:
+    def columns(self, path: str, names: Sequence[str], kind: Kind = ANY) -> list[Field]:
         """Returns the fields of several columns, as ``column`` does."""
-        return [self.column(f"{path}[{index}]", name, kind, ragged=ragged) for index, name in enumerate(names)]
+        return [self.column(f"{path}[{index}]", name, kind) for index, name in enumerate(names)]
 
     def that(self, condition: bool, path: str, message: str) -> None:
         """Notes a problem unless the condition holds."""
@@ -135,6 +129,21 @@ def dense(columns: Columns, name: str) -> Dense:
     if not isinstance(column, Dense):
         raise TypeError(f"rows of column {name!r} differ in shape, or are no numbers")
     return column
+
+
+def scores(columns: Columns, name: str, at_least: int = 1) -> npt.NDArray[Any]:
+    """Returns the values of a dense column whose last axis has at least so many elements.
+
+    Raises:
+        BadRows: It has fewer. All rows are bad, as they all have one shape.
+    """
+    values = dense(columns, name).values
+    size = values.shape[-1]
+    if size < at_least:
+        raise BadRows(
+            dict.fromkeys(range(len(values)), f"column {name!r} has {size} elements; expected {at_least} or more")
+        )
+    return values
 
 
 def numbers(columns: Columns, name: str) -> Dense | Ragged:

@@ -9,9 +9,11 @@ import pyarrow as pa
 
 from expansion.contract._gen import hook_pb2
 from expansion.contract.fields import Field
-from expansion.errors import Problem, SystemicError
+from expansion.errors import BadRows, Problem, SystemicError
 from expansion.hooks.demands import INTEGER, Demands, dense, reject, required
-from expansion.tensors.columns import Blobs, Columns
+from expansion.tensors.columns import Blobs, Columns, Ragged
+
+TAKES_RAGGED = True
 
 
 def check(config: hook_pb2.Labels) -> Iterator[Problem]:
@@ -42,6 +44,10 @@ def build(config: hook_pb2.Labels) -> Callable[[Columns], Columns]:
     labels_by_index = pa.array([name.encode() for name in names], pa.binary())
 
     def labels(columns: Columns) -> Columns:
+        column = columns[config.column]
+        if isinstance(column, Ragged):  # and texts of unequal shape can't be one column
+            reason = f"rows of column {config.column!r} differ in shape; pad it first"
+            raise BadRows(dict.fromkeys(range(len(column)), reason))
         column = dense(columns, config.column)
         classes = column.values.ravel()
         reject(

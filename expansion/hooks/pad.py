@@ -17,6 +17,8 @@ from expansion.errors import BadRows, Problem
 from expansion.hooks.demands import Demands, required_names
 from expansion.tensors.columns import Blobs, Column, Columns, Dense, Ragged
 
+TAKES_RAGGED = True
+
 
 def check(config: hook_pb2.Pad) -> Iterator[Problem]:
     """Yields what is wrong with the message by itself."""
@@ -38,7 +40,7 @@ def fields(config: hook_pb2.Pad, inputs: Mapping[str, Field]) -> dict[str, Field
     padded = {}
     for index, name in enumerate(config.columns):
         path = f"columns[{index}]"
-        field = demands.column(path, name, ragged=True)
+        field = demands.column(path, name)
         if name in inputs and config.axis >= len(field.shape):
             demands.that(False, path, f"column {name!r} is {field}, which has no axis {config.axis}")
             continue

@@ -11,6 +11,8 @@ from expansion.errors import Problem
 from expansion.hooks.demands import Demands
 from expansion.tensors.columns import Columns
 
+TAKES_RAGGED = True
+
 
 def check(config: hook_pb2.Rename) -> Iterator[Problem]:
     """Yields what is wrong with the message by itself."""
@@ -29,7 +31,7 @@ def fields(config: hook_pb2.Rename, inputs: Mapping[str, Field]) -> dict[str, Fi
     """Returns the fields under their new names, in the order they had."""
     demands = Demands(inputs)
     for old, new in sorted(config.columns.items()):
-        demands.column(_path(old), old, ragged=True)
+        demands.column(_path(old), old)
         free = new not in inputs or new in config.columns
         demands.that(
             free, _path(old), f"there is a column {new!r} already; choose another name, or rename that one too"

@@ -16,6 +16,8 @@ from expansion.errors import BadRows, Problem
 from expansion.hooks.demands import Demands, required
 from expansion.tensors.columns import Blobs, Column, Columns, Dense, Ragged
 
+TAKES_RAGGED = True
+
 
 def check(config: hook_pb2.Reshape) -> Iterator[Problem]:
     """Yields what is wrong with the message by itself."""
@@ -30,7 +32,7 @@ def check(config: hook_pb2.Reshape) -> Iterator[Problem]:
 def fields(config: hook_pb2.Reshape, inputs: Mapping[str, Field]) -> dict[str, Field]:
     """Returns the fields, the reshaped one with its new shape."""
     demands = Demands(inputs)
-    column = demands.column("column", config.column, ragged=True)
+    column = demands.column("column", config.column)
     shape = tuple(config.shape)
     if -1 not in column.shape:
         size = math.prod(column.shape)

@@ -27,6 +27,8 @@ from expansion.tensors.columns import Columns, Dense, Ragged
 _Method = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 _PARAMETERS = {"affine": ("factor", "offset"), "min_max": ("min", "max", "output_min", "output_max")}
 
+TAKES_RAGGED = True
+
 
 def check(config: hook_pb2.Scale) -> Iterator[Problem]:
     """Yields what is wrong with the message by itself."""
@@ -51,7 +53,7 @@ def check(config: hook_pb2.Scale) -> Iterator[Problem]:
 def fields(config: hook_pb2.Scale, inputs: Mapping[str, Field]) -> dict[str, Field]:
     """Returns the fields, those of the scaled columns with a floating datatype."""
     demands = Demands(inputs)
-    scaled = demands.columns("columns", config.columns, NUMERIC, ragged=True)
+    scaled = demands.columns("columns", config.columns, NUMERIC)
     demands.settle()
     return {
         **inputs,

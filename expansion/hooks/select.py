@@ -11,6 +11,8 @@ from expansion.errors import Problem
 from expansion.hooks.demands import Demands, required_names
 from expansion.tensors.columns import Columns
 
+TAKES_RAGGED = True
+
 
 def check(config: hook_pb2.Select) -> Iterator[Problem]:
     """Yields what is wrong with the message by itself."""
@@ -20,7 +22,7 @@ def check(config: hook_pb2.Select) -> Iterator[Problem]:
 def fields(config: hook_pb2.Select, inputs: Mapping[str, Field]) -> dict[str, Field]:
     """Returns the fields of the named columns, in the order named."""
     demands = Demands(inputs)
-    kept = demands.columns("columns", config.columns, ragged=True)
+    kept = demands.columns("columns", config.columns)
     demands.settle()
     return {field.name: field for field in kept}
 

@@ -10,7 +10,7 @@ import numpy as np
 from expansion.contract._gen import hook_pb2
 from expansion.contract.fields import Field
 from expansion.errors import Problem
-from expansion.hooks.demands import FLOATING, Demands, dense, required
+from expansion.hooks.demands import FLOATING, Demands, required, scores
 from expansion.tensors.columns import Columns, Dense
 
 
@@ -22,22 +22,22 @@ def check(config: hook_pb2.Softmax) -> Iterator[Problem]:
 def fields(config: hook_pb2.Softmax, inputs: Mapping[str, Field]) -> dict[str, Field]:
     """Returns the fields, with one of the same datatype and shape for the result."""
     demands = Demands(inputs)
-    scores = demands.column("column", config.column, FLOATING, vector=True)
+    column = demands.column("column", config.column, FLOATING, vector=True)
     demands.settle()
     output = config.output or config.column
-    return {**inputs, output: scores.with_name(output)}
+    return {**inputs, output: column.with_name(output)}
 
 
 def build(config: hook_pb2.Softmax) -> Callable[[Columns], Columns]:
     """Returns the operation."""
 
     def softmax(columns: Columns) -> Columns:
-        scores = dense(columns, config.column).values
+        values = scores(columns, config.column)
         # FP16 would lose the small terms of a long sum.
-        computed = scores.astype(np.result_type(scores.dtype, np.float32), copy=False)
+        computed = values.astype(np.result_type(values.dtype, np.float32), copy=False)
         with np.errstate(invalid="ignore"):
             powers = np.exp(computed - computed.max(axis=-1, keepdims=True))
             powers /= powers.sum(axis=-1, keepdims=True)
-        return columns.with_column(config.output or config.column, Dense(powers.astype(scores.dtype, copy=False)))
+        return columns.with_column(config.output or config.column, Dense(powers.astype(values.dtype, copy=False)))
 
     return softmax

@@ -15,6 +15,8 @@ from expansion.tensors.columns import Columns
 
 _DEFAULT = 0.5
 
+TAKES_RAGGED = True
+
 
 def check(config: hook_pb2.Threshold) -> Iterator[Problem]:
     """Yields what is wrong with the message by itself."""
@@ -25,7 +27,7 @@ def check(config: hook_pb2.Threshold) -> Iterator[Problem]:
 def fields(config: hook_pb2.Threshold, inputs: Mapping[str, Field]) -> dict[str, Field]:
     """Returns the fields, with a BOOL one of the same shape for the result."""
     demands = Demands(inputs)
-    scores = demands.column("column", config.column, NUMERIC, ragged=True)
+    scores = demands.column("column", config.column, NUMERIC)
     demands.settle()
     output = config.output or config.column
     return {**inputs, output: Field(output, "BOOL", scores.shape)}

@@ -10,7 +10,7 @@ import numpy as np
 from expansion.contract._gen import hook_pb2
 from expansion.contract.fields import Field
 from expansion.errors import Problem
-from expansion.hooks.demands import NUMERIC, Demands, dense, required
+from expansion.hooks.demands import NUMERIC, Demands, required, scores
 from expansion.tensors.columns import Columns, Dense
 
 
@@ -27,16 +27,16 @@ def check(config: hook_pb2.TopK) -> Iterator[Problem]:
 def fields(config: hook_pb2.TopK, inputs: Mapping[str, Field]) -> dict[str, Field]:
     """Returns the fields, with one for the values and an INT64 one for the indices, both k long in the last axis."""
     demands = Demands(inputs)
-    scores = demands.column("column", config.column, NUMERIC, vector=True)
-    size = scores.shape[-1] if scores.shape else config.k
+    column = demands.column("column", config.column, NUMERIC, vector=True)
+    size = column.shape[-1] if column.shape else config.k
     demands.that(
-        config.k <= size,
+        config.k <= size or size == -1,
         "k",
         f"got {config.k}; expected at most {size}, the size of the last axis of {config.column!r}",
     )
     demands.settle()
-    shape = (*scores.shape[:-1], config.k)
-    values = Field(_values_output(config), scores.datatype, shape)
+    shape = (*column.shape[:-1], config.k)
+    values = Field(_values_output(config), column.datatype, shape)
     return {**inputs, values.name: values, config.indices_output: Field(config.indices_output, "INT64", shape)}
 
 
@@ -44,13 +44,13 @@ def build(config: hook_pb2.TopK) -> Callable[[Columns], Columns]:
     """Returns the operation. NaN counts as larger than any number, as it does in numpy."""
 
     def top_k(columns: Columns) -> Columns:
-        scores = dense(columns, config.column).values
+        values = scores(columns, config.column, at_least=config.k)
         # A stable ascending sort of the mirrored axis, read from its end: of equals the lower index comes first.
-        ascending = np.argsort(scores[..., ::-1], axis=-1, kind="stable")
-        indices = scores.shape[-1] - 1 - ascending[..., : -config.k - 1 : -1]
-        values = np.take_along_axis(scores, indices, axis=-1)
+        ascending = np.argsort(values[..., ::-1], axis=-1, kind="stable")
+        indices = values.shape[-1] - 1 - ascending[..., : -config.k - 1 : -1]
+        largest = np.take_along_axis(values, indices, axis=-1)
         return columns.with_columns(
-            {_values_output(config): Dense(values), config.indices_output: Dense(indices.astype(np.int64, copy=False))}
+            {_values_output(config): Dense(largest), config.indices_output: Dense(indices.astype(np.int64, copy=False))}
         )
 
     return top_k

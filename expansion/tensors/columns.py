@@ -281,6 +281,8 @@ def _concat(columns: Sequence[Any]) -> Column:
         columns = [as_ragged(column) for column in columns]
     if len({type(column) for column in columns}) > 1:  # some batches happened to be uniform, others not
         columns = [as_ragged(column) for column in columns]
+    if isinstance(columns[0], Blobs) and len({column.shape for column in columns}) > 1:
+        raise ValueError("texts of unequal shape can't be one column; pad them first")
     joined: Column = type(columns[0]).concat(columns)
     return joined
 

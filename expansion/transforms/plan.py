@@ -84,17 +84,10 @@ def make_plan(config: RunInferenceConfig, input_fields: Fields, taken: Collectio
     problems += _collisions(predictions, taken)
     if problems:
         raise ConfigError(problems)
-    read = {name for hook in config.pre_hooks for name in columns_read(hook)}
+    read = {name for hook in config.pre_hooks for name in hooks.columns_read(hook)}
     read |= {name for model_input in inputs for name in model_input.columns}
     used = {name: field for name, field in input_fields.items() if name in read}
     return Plan(config, used, inputs, outputs, dict(predictions))
-
-
-def columns_read(hook: Hook) -> list[str]:
-    """Returns the names in a hook's ``column`` and ``columns``: by convention of the contract, what it reads."""
-    _, message = hooks.operation(hook)
-    names = [getattr(message, "column", ""), *getattr(message, "columns", ())]
-    return [name for name in names if name]
 
 
 def _after_hooks(path: str, chain: Iterable[Hook], fields: Fields, problems: list[Problem]) -> Fields | None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindow, TimestampedValue
@@ -12,10 +12,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from expansion import hooks
 from expansion.contract._gen.hook_pb2 import Hook
-from expansion.tensors.columns import Columns
-from expansion.tensors.grouping import uniformly
 from expansion.transforms.batch import Batch
-from expansion.transforms.plan import columns_read
 
 
 class Rebatch(beam.DoFn):  # type: ignore[misc]
@@ -81,7 +78,7 @@ class ApplyHooks(beam.DoFn):  # type: ignore[misc]
 
     def setup(self) -> None:
         """Builds the operations, on the worker."""
-        self._operations = [_operation(hook) for hook in self._chain]
+        self._operations = [hooks.build(hook) for hook in self._chain]
 
     def process(self, batch: Batch) -> Iterator[Batch]:
         """Yields the batch; rows that fail are among its failures."""
@@ -91,12 +88,3 @@ class ApplyHooks(beam.DoFn):  # type: ignore[misc]
             else:
                 batch = batch.with_predictions(self._stage, operation)
         yield batch
-
-
-def _operation(hook: Hook) -> Callable[[Columns], Columns]:
-    module = hooks.module_of(hook)
-    operation: Callable[[Columns], Columns] = module.build(hooks.operation(hook)[1])
-    if getattr(module, "TAKES_RAGGED", False):
-        return operation
-    read: Sequence[str] = columns_read(hook)
-    return lambda columns: uniformly(operation, columns, read)

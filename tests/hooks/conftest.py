@@ -4,6 +4,7 @@ import importlib
 import numpy as np
 import pytest
 
+from expansion import hooks
 from expansion.contract._gen import hook_pb2
 from expansion.errors import ConfigError
 from expansion.hooks import NAMES
@@ -26,7 +27,7 @@ def apply():
         before = Columns(columns, len(next(iter(columns.values()))))
         assert list(module_of(config).check(config)) == []
         said = module_of(config).fields(config, before.fields())
-        after = module_of(config).build(config)(before)
+        after = hooks.build(hook_pb2.Hook(**{MESSAGES[type(config).__name__]: config}))(before)
         assert after.row_count == before.row_count
         assert list(after) == list(said)
         for name, field in after.fields().items():

@@ -1,8 +1,11 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 import numpy as np
+import pytest
 
 from expansion.contract._gen.hook_pb2 import Softmax
 from expansion.contract.fields import Field
+from expansion.errors import BadRows
+from expansion.tensors.columns import Ragged
 
 
 def test_scores_become_probabilities_along_the_last_axis(apply):
@@ -41,6 +44,13 @@ def test_what_is_no_vector_of_floats_is_a_problem(problems):
         "column: column 'x' is INT64; expected a last axis with at least one element",
     ]
     assert problems(Softmax(column="x"), x=Field("x", "FP32", (0,))) != []
-    assert problems(Softmax(column="x"), x=Field("x", "FP32", (-1,))) == [
-        "column: rows of column 'x' may differ in shape, FP32[-1]; expected one shape; `pad` or `reshape` it first"
-    ]
+
+
+def test_rows_of_unequal_length_are_each_normalised_by_themselves(apply):
+    x = Ragged.of_rows([np.zeros(2), np.zeros(4)], np.float64, 1)
+    assert apply(Softmax(column="x"), x=x)["x"].to_rows() == [[0.5, 0.5], [0.25, 0.25, 0.25, 0.25]]
+
+
+def test_a_row_without_scores_is_bad(apply):
+    with pytest.raises(BadRows, match="row 1: column 'x' has 0 elements; expected 1 or more"):
+        apply(Softmax(column="x"), x=Ragged.of_rows([np.zeros(2), np.zeros(0)], np.float64, 1))
