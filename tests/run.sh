@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+#
+# All tests, those that fail fastest first: unit tests in Python, lint, unit tests in Java, then pipelines on real runners.
+# Runs every part even if one fails, and ends with a table.   (make test sets up first)
+set -uo pipefail
+cd "$(dirname "$0")/.."
+export BEAM_ML_EXPANSION_COMMAND=${BEAM_ML_EXPANSION_COMMAND:-$PWD/.venv/bin/beam-ml-expansion}
+export PATH="$PWD/.venv/bin:$PATH"
+reports=build/test
+rm -rf "$reports"; mkdir -p "$reports"
+failed=()
+
+part() { # part NAME COMMAND... : runs it, says how long it took, remembers if it failed.
+  local name=$1 start=$SECONDS; shift
+  printf '\n== %s\n' "$name"
+  "$@" || failed+=("$name")
+  printf '== %s: %d s\n' "$name" $((SECONDS - start))
+}
+
+part "Python unit tests" pytest -q -m "not runner and not soak" --junitxml="$reports/python-unit.xml"
+part "lint" make --no-print-directory lint
+part "models of the conformance cases" python tests/conformance/make_models.py build/conformance
+part "Java tests" gradle -p java-example --console=plain -q cleanTest test
+part "pipelines on real runners" pytest -q -m runner --junitxml="$reports/python-runner.xml"
+part "summary" python tests/summary.py "$reports" java-example
+
+if [ ${#failed[@]} -gt 0 ]; then printf 'FAILED: %s\n' "${failed[@]}"; exit 1; fi
