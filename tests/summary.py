@@ -5,7 +5,7 @@ Usage: python tests/summary.py REPORTS JAVA_PROJECT
 """
 
 import sys
-import xml.etree.ElementTree as ET  # noqa: S405 - reports that our own tools wrote
+import xml.etree.ElementTree as ET  # reports that our own tools wrote
 from pathlib import Path
 
 # A test is cross-language if it sends a pipeline from Java through the Python service, whichever side starts it.

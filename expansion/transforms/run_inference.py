@@ -117,10 +117,20 @@ def _infer(batches: beam.PCollection, plan: Plan) -> beam.PCollection:
         batches = batches | "PreHooks" >> beam.ParDo(hooks).with_output_types(Batch)
     inference = BeamRunInference(ColumnarModelHandler(plan), model_identifier=plan.model_tag)
     batches = batches | "Inference" >> inference.with_output_types(Batch)
+    _share_model_by_tag(batches, plan.model_tag)
     if config.post_hooks:
         hooks = ApplyHooks(config.post_hooks, "postprocess")
         batches = batches | "PostHooks" >> beam.ParDo(hooks).with_output_types(Batch)
     return batches
+
+
+def _share_model_by_tag(inferred: beam.PCollection, model_tag: str) -> None:
+    """Makes steps of one worker process share a model that has the same configuration.
+
+    Beam shares by tag only across processes. Within one, each RunInference has a random key (``utils/shared.py``), so
+    that two steps would load one model twice, and two expansions of one configuration would not be the same graph.
+    """
+    inferred.producer.transform.fn._shared_model_handle._key = model_tag
 
 
 def _rebatch(batches: beam.PCollection, batching: Batching) -> beam.PCollection:

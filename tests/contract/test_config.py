@@ -44,7 +44,9 @@ def test_yaml_json_mapping_and_proto_bytes_give_the_same_message():
 
 
 def test_json_text_keeps_json_numbers_such_as_1e_minus_3():
-    assert parse_text('{"batching": {"max_batch_duration_secs": 1e-3}}').config.batching.max_batch_duration_secs == 0.001
+    assert (
+        parse_text('{"batching": {"max_batch_duration_secs": 1e-3}}').config.batching.max_batch_duration_secs == 0.001
+    )
 
 
 def test_all_problems_are_reported_at_once_with_field_paths():
