@@ -1,0 +1,97 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""The command line: ``beam-ml-expansion``."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from expansion.service import serve as service
+from expansion.service.policy import UNSAFE_FORMATS
+from expansion.service.ports import is_loopback
+
+
+@click.group("beam-ml-expansion", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(package_name="beam-ml-expansion", message="%(prog)s %(version)s")
+def main() -> None:
+    """Machine-learning transforms for Apache Beam pipelines in Java, YAML, Go and Python."""
+
+
+@main.command()
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on. Calls are neither encrypted nor authenticated, so by default only this machine can "
+    "make them.",
+)
+@click.option("--insecure", is_flag=True, help="Allow a --host that other machines can reach.")
+@click.option(
+    "--port",
+    default=8097,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port to listen on; 0 takes a free one.",
+)
+@click.option(
+    "--environment",
+    metavar="SPEC",
+    help="Where expanded steps run: docker:IMAGE, process:COMMAND or external:HOST:PORT.  [default: Beam's own image "
+    "of the Beam and Python versions that run here, or the local runner's workers]",
+)
+@click.option(
+    "--allow-format",
+    "allowed_formats",
+    type=click.Choice(UNSAFE_FORMATS),
+    multiple=True,
+    help="Let clients name model files of this format, which run code from the file on workers. May be repeated.",
+)
+@click.option(
+    "--local-runner",
+    is_flag=True,
+    help="Development mode: also run a Beam job service and workers, on this machine only. It runs submitted pipelines "
+    "as you. In memory and batch only.",
+)
+@click.option(
+    "--job-port",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port of the local runner's job service; 0 takes a free one.",
+)
+@click.option(
+    "--exit-with-parent",
+    is_flag=True,
+    help="Exit when standard input ends. For programs that start the service and hold its standard input open.",
+)
+def serve(
+    host: str,
+    insecure: bool,
+    port: int,
+    environment: str | None,
+    allowed_formats: tuple[str, ...],
+    local_runner: bool,
+    job_port: int,
+    exit_with_parent: bool,
+) -> None:
+    """Run the expansion service.
+
+    Prints what it serves and how to call it, then a line LISTENING expansion=HOST:PORT (with --local-runner also
+    job=HOST:PORT) on standard output; everything else goes to standard error. SIGTERM and Ctrl-C finish the calls in
+    flight and exit with 0.
+    """
+    loopback = is_loopback(host)
+    if local_runner and not loopback:
+        raise click.ClickException("--local-runner runs submitted pipelines as you, so it needs a loopback --host")
+    if not loopback and not insecure:
+        raise click.ClickException(
+            f"--host {host} can be reached from other machines, and calls are neither encrypted nor authenticated; add "
+            "--insecure if that is all right there"
+        )
+    settings = service.Settings(host, port, local_runner, job_port, environment, allowed_formats, exit_with_parent)
+    sys.exit(service.run(settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""Beam's local job service, on 127.0.0.1 and for batch.
+
+Beam's servers in the process that runs a job (control, data, state, logging) bind all interfaces and share ports that
+are in use. There is no option against that, so ``grpc.server`` is replaced in this process, before any of them starts.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import grpc
+from apache_beam.portability.api import (
+    beam_fn_api_pb2,
+    beam_fn_api_pb2_grpc,
+    beam_job_api_pb2,
+    beam_runner_api_pb2,
+)
+from apache_beam.runners.portability.fn_api_runner import worker_handlers
+from apache_beam.runners.portability.local_job_service import LocalJobServicer
+
+LOOPBACK = "127.0.0.1"
+_LOG = logging.getLogger(__name__)
+
+
+def bind_loopback_only() -> None:
+    """Makes every gRPC server that this process starts from now on listen on 127.0.0.1, on a port of its own."""
+    plain_server: Any = grpc.server
+
+    def server(thread_pool: Any, *, options: Sequence[tuple[str, Any]] = ()) -> Any:
+        result = plain_server(thread_pool, options=[*options, ("grpc.so_reuseport", 0)])
+        bind = result.add_insecure_port
+        result.add_insecure_port = lambda address: bind(f"{LOOPBACK}:{address.rpartition(':')[2]}")
+        return result
+
+    vars(grpc)["server"] = server
+
+
+@worker_handlers.WorkerHandler.register_environment("beam:env:external:v1", beam_runner_api_pb2.ExternalPayload)
+class LocalWorkerHandler(worker_handlers.ExternalWorkerHandler):  # type: ignore[misc]
+    """Has workers connect to 127.0.0.1 (Beam names the machine's host name) and stops them (Beam leaves them)."""
+
+    def host_from_worker(self) -> str:
+        """Returns the host that workers connect to."""
+        return LOOPBACK
+
+    def stop_worker(self) -> None:
+        """Has the worker stopped. Best effort: it also ends by itself, as the connection to it is closed."""
+        with grpc.insecure_channel(self._external_payload.endpoint.url) as channel:
+            pool = beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolStub(channel)
+            try:
+                pool.StopWorker(beam_fn_api_pb2.StopWorkerRequest(worker_id=self.worker_id), timeout=10)
+            except grpc.RpcError as error:
+                _LOG.info("worker %s: %s", self.worker_id, error)
+
+
+class LocalJobs(LocalJobServicer):  # type: ignore[misc]
+    """Beam's local job service. It holds everything in memory, so it refuses unbounded collections."""
+
+    def get_service_address(self) -> str:
+        """Returns the host that clients connect to."""
+        return LOOPBACK
+
+    def Prepare(  # noqa: N802
+        self, request: beam_job_api_pb2.PrepareJobRequest, context: grpc.ServicerContext, timeout: float | None = None
+    ) -> beam_job_api_pb2.PrepareJobResponse:
+        """Takes a pipeline, unless it is unbounded."""
+        for pcollection in request.pipeline.components.pcollections.values():
+            if pcollection.is_bounded == beam_runner_api_pb2.IsBounded.UNBOUNDED:
+                context.abort(
+                    grpc.StatusCode.INVALID_ARGUMENT,
+                    f"the local runner is for batch: {pcollection.unique_name} is unbounded; run this pipeline on "
+                    "Prism, Flink or Dataflow",
+                )
+        return super().Prepare(request, context, timeout)
+
+
+def start_job_service(port: int) -> tuple[LocalJobs, str]:
+    """Starts the job service; returns it and its address."""
+    jobs = LocalJobs()
+    return jobs, f"{LOOPBACK}:{jobs.start_grpc_server(port)}"

@@ -1,0 +1,250 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""Structural validation of an ExpansionRequest, as protobuf, before anything in it is decoded.
+
+Beam's own service decodes coders, window functions and transforms of a request by their URN, and some URNs mean "a
+pickle": whoever reaches the port runs code on the host. This service decodes nothing but its own configuration message,
+and refuses everything whose URN is not on a list, so that nothing odd reaches clients' graphs through it either.
+Environments in a request are neither checked nor used.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+from apache_beam.portability.api import beam_expansion_api_pb2, beam_runner_api_pb2, schema_pb2
+
+from expansion.contract import problems, urns
+from expansion.contract._gen import run_inference_pb2
+from expansion.errors import Problem
+from expansion.service import schemas
+
+MAX_REQUEST_BYTES = 4 << 20
+MAX_COMPONENTS = 10_000
+MAX_CODER_DEPTH = 16
+
+IMPULSE = "beam:transform:impulse:v1"
+SCHEMA_TRANSFORM = "beam:expansion:payload:schematransform:v1"
+BYTES_CODER = "beam:coder:bytes:v1"
+ROW_CODER = "beam:coder:row:v1"
+GLOBAL_WINDOWS = "beam:window_fn:global_windows:v1"
+
+SERVED = (urns.RUN_INFERENCE, SCHEMA_TRANSFORM)
+STANDARD_CODERS = frozenset(
+    f"beam:coder:{name}:v1"
+    for name in (
+        "bytes",
+        "string_utf8",
+        "kv",
+        "bool",
+        "varint",
+        "double",
+        "iterable",
+        "timer",
+        "interval_window",
+        "length_prefix",
+        "global_window",
+        "windowed_value",
+        "param_windowed_value",
+        "state_backed_iterable",
+        "row",
+        "sharded_key",
+        "nullable",
+    )
+)
+STANDARD_WINDOW_FNS = frozenset(
+    f"beam:window_fn:{name}:v1" for name in ("global_windows", "fixed_windows", "sliding_windows", "session_windows")
+)
+# Beam makes component ids of the namespace, cut at 100 characters, and clients tell ours from theirs by it.
+_NAMESPACE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_GIVE_A_SCHEMA = (
+    "give the collection a schema (Python: beam.Select, or with_output_types of a NamedTuple; Java: Convert.toRows()), "
+    "or use the Java client library, which carries elements of any coder"
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """The one input of a request, its ids resolved.
+
+    Attributes:
+        pcollection_id: Its id in the request's components.
+        pcollection: The PCollection.
+        coder: Its coder.
+        windowing: Its windowing strategy.
+        schema: The schema of its rows; None if it does not hold rows.
+    """
+
+    pcollection_id: str
+    pcollection: beam_runner_api_pb2.PCollection
+    coder: beam_runner_api_pb2.Coder
+    windowing: beam_runner_api_pb2.WindowingStrategy
+    schema: schema_pb2.Schema | None
+
+
+def source_of(request: beam_expansion_api_pb2.ExpansionRequest) -> Source | None:
+    """Returns the input of a request, or None where ``check`` has found a problem with it."""
+    components = request.components
+    ids = list(request.transform.inputs.values())
+    if len(ids) != 1 or ids[0] not in components.pcollections:
+        return None
+    pcollection = components.pcollections[ids[0]]
+    coder_id, windowing_id = pcollection.coder_id, pcollection.windowing_strategy_id
+    if coder_id not in components.coders or windowing_id not in components.windowing_strategies:
+        return None
+    coder = components.coders[coder_id]
+    schema = schemas.parse(coder.spec.payload) if coder.spec.urn == ROW_CODER else None
+    return Source(ids[0], pcollection, coder, components.windowing_strategies[windowing_id], schema)
+
+
+def check(request: beam_expansion_api_pb2.ExpansionRequest) -> Iterator[Problem]:
+    """Yields everything that is wrong with a request, except what is in its configuration.
+
+    Args:
+        request: The request, at most 4 MiB (the server's receive limit).
+
+    Yields:
+        Problems, with paths into the request.
+    """
+    if not _NAMESPACE.fullmatch(request.namespace):
+        yield Problem("namespace", f"got {_quoted(request.namespace)}; expected 1 to 64 letters, digits, - and _")
+    yield from problems.at("transform", _check_transform(request))
+    components = request.components
+    count = sum(len(getattr(components, field.name)) for field in components.DESCRIPTOR.fields)
+    if count > MAX_COMPONENTS:
+        yield Problem("components", f"got {count}; expected at most {MAX_COMPONENTS}")
+        return
+    yield from problems.at("components", _check_components(request))
+    for tag, coder_id in request.output_coder_requests.items():
+        if coder_id not in components.coders:
+            path = f"output_coder_requests[{_quoted(tag)}]"
+            yield Problem(path, f"{_quoted(coder_id)} is not in components.coders; leave it out, it is not used")
+
+
+def check_input(source: Source, config: run_inference_pb2.RunInferenceConfig) -> Iterator[Problem]:
+    """Yields what is wrong with an input for a configuration: its coder, its schema or its windows."""
+    coder, window_fn = source.coder.spec.urn, source.windowing.window_fn.urn
+    if coder not in STANDARD_CODERS:
+        return  # reported with the components
+    if config.HasField("tensor_batch"):
+        if coder != BYTES_CODER:
+            yield Problem("tensor_batch", f"elements must be TensorBatches with {BYTES_CODER}; got {_quoted(coder)}")
+        if window_fn != GLOBAL_WINDOWS:
+            yield Problem(
+                "tensor_batch",
+                f"TensorBatches must be in the global window; got {_quoted(window_fn)}; "
+                "carry the elements' own windows in an opaque column",
+            )
+        return
+    if coder != ROW_CODER:
+        yield Problem(
+            "input",
+            f"elements must be rows of a Beam schema ({ROW_CODER}); got {_quoted(coder)}; {_GIVE_A_SCHEMA}",
+        )
+    elif source.schema is not None:
+        yield from problems.at("input.schema", schemas.check(source.schema, schemas.VALUE_LOGICAL_TYPES))
+
+
+def _check_transform(request: beam_expansion_api_pb2.ExpansionRequest) -> Iterator[Problem]:
+    transform = request.transform
+    if transform.spec.urn not in SERVED:
+        expected = " or ".join(SERVED)
+        yield Problem("spec.urn", f"no such transform here; got {_quoted(transform.spec.urn)}; expected {expected}")
+    if transform.subtransforms or transform.outputs:
+        yield Problem("", "already expanded; expected no subtransforms and no outputs")
+    if len(transform.inputs) != 1:
+        yield Problem("inputs", f"got {len(transform.inputs)}; expected exactly one")
+    for tag, pcollection_id in transform.inputs.items():
+        if pcollection_id not in request.components.pcollections:
+            yield Problem(f"inputs[{_quoted(tag)}]", f"{_quoted(pcollection_id)} is not in components.pcollections")
+
+
+def unused_coders(request: beam_expansion_api_pb2.ExpansionRequest) -> set[str]:
+    """Returns the ids of coders that are there for ``output_coder_requests`` only, which this service does not use.
+
+    Python's ExternalTransform asks for pickles as outputs unless its user gives type hints, so these are not refused.
+    """
+    components = request.components
+    of_collections = [collection.coder_id for collection in components.pcollections.values()]
+    of_windows = [strategy.window_coder_id for strategy in components.windowing_strategies.values()]
+    requested = _with_parts(request.output_coder_requests.values(), components)
+    return requested - _with_parts([*of_collections, *of_windows], components)
+
+
+def _with_parts(coder_ids: Iterable[str], components: beam_runner_api_pb2.Components) -> set[str]:
+    """Returns the ids, those that are there, and the ids of everything these coders are made of."""
+    found: set[str] = set()
+    pending = list(coder_ids)
+    while pending:
+        coder_id = pending.pop()
+        if coder_id in components.coders and coder_id not in found:
+            found.add(coder_id)
+            pending.extend(components.coders[coder_id].component_coder_ids)
+    return found
+
+
+def _check_components(request: beam_expansion_api_pb2.ExpansionRequest) -> Iterator[Problem]:
+    components, namespace = request.components, request.namespace
+    for field in components.DESCRIPTOR.fields:
+        for component_id in getattr(components, field.name):
+            if component_id.startswith(f"{namespace}_"):
+                yield Problem(f"{field.name}[{_quoted(component_id)}]", "starts with the namespace of the expansion")
+    for transform_id, transform in components.transforms.items():
+        if transform.spec.urn != IMPULSE or transform.subtransforms or transform.inputs:
+            path = f"transforms[{_quoted(transform_id)}]"
+            yield Problem(path, f"only impulses that stand for inputs are taken; got {_quoted(transform.spec.urn)}")
+    for pcollection_id, pcollection in components.pcollections.items():
+        path = f"pcollections[{_quoted(pcollection_id)}]"
+        if pcollection.coder_id not in components.coders:
+            yield Problem(f"{path}.coder_id", f"{_quoted(pcollection.coder_id)} is not in components.coders")
+        if pcollection.windowing_strategy_id not in components.windowing_strategies:
+            strategy_id = _quoted(pcollection.windowing_strategy_id)
+            yield Problem(f"{path}.windowing_strategy_id", f"{strategy_id} is not in components.windowing_strategies")
+    yield from _check_windowing(components)
+    yield from _check_coders(components, unused_coders(request))
+
+
+def _check_windowing(components: beam_runner_api_pb2.Components) -> Iterator[Problem]:
+    for strategy_id, strategy in components.windowing_strategies.items():
+        path = f"windowing_strategies[{_quoted(strategy_id)}]"
+        if strategy.window_fn.urn not in STANDARD_WINDOW_FNS:
+            yield Problem(
+                f"{path}.window_fn",
+                f"only the client's SDK knows {_quoted(strategy.window_fn.urn)}; apply it after this transform, or use "
+                "the Java client library, which takes any window function",
+            )
+        if strategy.window_coder_id not in components.coders:
+            yield Problem(f"{path}.window_coder_id", f"{_quoted(strategy.window_coder_id)} is not in components.coders")
+
+
+def _check_coders(components: beam_runner_api_pb2.Components, unused: Collection[str]) -> Iterator[Problem]:
+    for coder_id, coder in components.coders.items():
+        path = f"coders[{_quoted(coder_id)}]"
+        if coder.spec.urn not in STANDARD_CODERS and coder_id not in unused:
+            yield Problem(
+                path,
+                f"only one SDK knows this coder; got {_quoted(coder.spec.urn)}; expected a standard coder such as "
+                f"{ROW_CODER}; {_GIVE_A_SCHEMA}",
+            )
+        elif coder.spec.urn == ROW_CODER and schemas.parse(coder.spec.payload) is None:
+            yield Problem(path, "its payload is not a schema")
+        for part in coder.component_coder_ids:
+            if part not in components.coders:
+                yield Problem(f"{path}.component_coder_ids", f"{_quoted(part)} is not in components.coders")
+    yield from _check_nesting(components)
+
+
+def _check_nesting(components: beam_runner_api_pb2.Components) -> Iterator[Problem]:
+    """Peels the coders level by level; what is left after the last level is too deep or a cycle."""
+    left = {coder_id: set(coder.component_coder_ids) for coder_id, coder in components.coders.items()}
+    for _ in range(MAX_CODER_DEPTH):
+        left = {coder_id: parts for coder_id, parts in left.items() if any(part in left for part in parts)}
+    if left:
+        path = f"coders[{_quoted(min(left))}]"
+        yield Problem(path, f"nested in a cycle or too deeply; expected at most {MAX_CODER_DEPTH} levels")
+
+
+def _quoted(text: str) -> str:
+    """Returns a client's string as it can stand in a message: escaped, on one line, 100 characters at most."""
+    return repr(text if len(text) <= 100 else text[:97] + "...")

@@ -1,0 +1,159 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""The life of ``beam-ml-expansion serve``: start, say what is served, wait, drain."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from importlib import metadata
+
+from expansion.contract import urns
+from expansion.errors import ConfigError, ExpansionError
+from expansion.service import frameworks, lifeline, logs
+
+_LOCAL_RUNNER_START_SECS = 60.0
+_LOCAL_RUNNER_STOP_SECS = 15.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What ``serve`` was told; see its options in ``expansion.cli``."""
+
+    host: str
+    port: int
+    local_runner: bool
+    job_port: int
+    environment: str | None
+    allowed_formats: tuple[str, ...]
+    exit_with_parent: bool
+
+
+def run(settings: Settings) -> int:
+    """Serves until SIGTERM, SIGINT or, when asked for, the end of standard input.
+
+    Returns:
+        The exit code: 0 after a clean end; 1 if the service could not start, or its local runner ended.
+    """
+    logs.configure("%(asctime)s")
+    stop = _Stop()
+    if settings.exit_with_parent:
+        lifeline.watch(stop.request)
+    try:
+        with _local_runner(settings.job_port, stop) if settings.local_runner else nullcontext() as runner:
+            return _serve(settings, runner, stop)
+    except ExpansionError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+class _Stop:
+    """Why and when to stop. A second SIGINT or SIGTERM ends the process at once."""
+
+    def __init__(self) -> None:
+        self.exit_code = 0
+        self._requested = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        if self._requested.is_set():
+            os._exit(128 + number)
+        self.request()
+
+    def request(self, exit_code: int = 0) -> None:
+        if not self._requested.is_set():
+            self.exit_code = exit_code
+            self._requested.set()
+
+    @property
+    def requested(self) -> bool:
+        return self._requested.is_set()
+
+    def wait(self) -> None:
+        self._requested.wait()
+
+
+def _serve(settings: Settings, runner: subprocess.Popen[str] | None, stop: _Stop) -> int:
+    frameworks.refuse()
+    # Only now: these import Beam, which imports frameworks where it finds them.
+    from expansion.service import environments
+    from expansion.service.server import ExpansionServer
+
+    local = _wait_until_ready(runner, stop) if runner else None
+    spec = settings.environment or (f"external:{local.workers}" if local else environments.default_spec())
+    try:
+        environment = environments.parse(spec)
+    except ConfigError as error:
+        raise ExpansionError(f"--{error}") from None
+    server = ExpansionServer(settings.host, settings.port, environment, settings.allowed_formats)
+    print(_greeting(server.address, spec, local), flush=True)
+    stop.wait()
+    server.drain()
+    return stop.exit_code
+
+
+@dataclass(frozen=True)
+class _LocalRunner:
+    """Where a local runner listens, each as HOST:PORT."""
+
+    job: str
+    workers: str
+
+
+def _greeting(address: str, spec: str, local: _LocalRunner | None) -> str:
+    """Returns what is served, how to call it, and the line that programs wait for."""
+    lines = [
+        f"beam-ml-expansion {metadata.version('beam-ml-expansion')} for Apache Beam {metadata.version('apache-beam')}",
+        f"  serves   {urns.RUN_INFERENCE}",
+        f"           {urns.RUN_INFERENCE_SCHEMA_TRANSFORM}",
+        f"  workers  {spec}",
+        f'  Java     rows.apply(External.of("{urns.RUN_INFERENCE}", config.toByteArray(), "{address}"))',
+        f'  Python   rows | ExternalTransform("{urns.RUN_INFERENCE}", config.SerializeToString(), "{address}")',
+    ]
+    ready = f"LISTENING expansion={address}"
+    if local:
+        lines.append(f"  jobs     --runner=PortableRunner --jobEndpoint={local.job}  (runs submitted pipelines as you)")
+        ready += f" job={local.job}"
+    return "\n".join([*lines, ready])
+
+
+@contextmanager
+def _local_runner(job_port: int, stop: _Stop) -> Iterator[subprocess.Popen[str]]:
+    """Runs the local runner in a process of its own, which gets ready while the caller goes on."""
+    arguments = ["--job-port", str(job_port)]
+    process = lifeline.start("expansion.service.local_runner", arguments, stdout=subprocess.PIPE, new_session=True)
+    try:
+        yield process
+    finally:
+        stop.request()
+        process.terminate()
+        try:
+            process.wait(_LOCAL_RUNNER_STOP_SECS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _wait_until_ready(process: subprocess.Popen[str], stop: _Stop) -> _LocalRunner:
+    """Reads the READY line of the local runner. If that ends by itself later, the service stops."""
+    assert process.stdout is not None  # noqa: S101 - a pipe, as asked for
+    killer = threading.Timer(_LOCAL_RUNNER_START_SECS, process.kill)
+    killer.start()
+    line = process.stdout.readline()
+    killer.cancel()
+    if not line.startswith("READY "):
+        raise ExpansionError("the local runner did not start; see above")
+    threading.Thread(target=_watch, args=(process, stop), daemon=True).start()
+    return _LocalRunner(**dict(part.split("=", 1) for part in line.split()[1:]))
+
+
+def _watch(process: subprocess.Popen[str], stop: _Stop) -> None:
+    code = process.wait()
+    if not stop.requested:
+        print(f"error: the local runner ended by itself (exit code {code})", file=sys.stderr)
+        stop.request(exit_code=1)

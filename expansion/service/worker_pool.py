@@ -1,0 +1,106 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""A pool of Beam worker processes for the local runner.
+
+Beam's own pool (apache_beam.runners.worker.worker_pool_main) starts whatever is called ``python`` on the PATH, leaves
+workers behind when it is killed, and never reads the pipe that it gives them as standard output.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+
+import grpc
+from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
+from apache_beam.utils import thread_pool_executor
+
+from expansion.service import lifeline
+
+_STOP_SECS = 5.0
+
+
+class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):  # type: ignore[misc]
+    """Starts and stops worker processes of this interpreter; their output goes to standard error.
+
+    While no worker runs, a spare one waits with its imports done, which saves every job the seconds that they take.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._closed = False
+        self._spare: subprocess.Popen[str] | None = None
+        self._workers: dict[str, subprocess.Popen[str]] = {}
+        self._server = grpc.server(thread_pool_executor.shared_unbounded_instance())
+
+    def start(self, host: str) -> str:
+        """Starts to listen on a free port; returns HOST:PORT."""
+        beam_fn_api_pb2_grpc.add_BeamFnExternalWorkerPoolServicer_to_server(self, self._server)
+        port = self._server.add_insecure_port(f"{host}:0")
+        self._server.start()
+        self._spare = _start_process()
+        return f"{host}:{port}"
+
+    def StartWorker(  # noqa: N802
+        self, request: beam_fn_api_pb2.StartWorkerRequest, context: grpc.ServicerContext | None = None
+    ) -> beam_fn_api_pb2.StartWorkerResponse:
+        """Starts a worker that serves ``control_endpoint``; it ends when the runner closes that connection."""
+        with self._lock:
+            if self._closed:
+                return beam_fn_api_pb2.StartWorkerResponse(error="the local runner is shutting down")
+            spare, self._spare = self._spare, None
+            worker = spare if spare is not None and spare.poll() is None else _start_process()
+            self._workers[request.worker_id] = worker
+        assert worker.stdin is not None  # noqa: S101 - a pipe, as lifeline.start promises
+        worker.stdin.write(f"{request.worker_id} {request.control_endpoint.url}\n")
+        worker.stdin.flush()
+        threading.Thread(target=self._reap, args=(request.worker_id, worker), daemon=True).start()
+        return beam_fn_api_pb2.StartWorkerResponse()
+
+    def StopWorker(  # noqa: N802
+        self, request: beam_fn_api_pb2.StopWorkerRequest, context: grpc.ServicerContext | None = None
+    ) -> beam_fn_api_pb2.StopWorkerResponse:
+        """Sees to it that a worker ends; by itself, if it does so soon, as its runner has closed the connection."""
+        with self._lock:
+            worker = self._workers.get(request.worker_id)
+        if worker:
+            threading.Thread(target=_end, args=(worker,), daemon=True).start()
+        return beam_fn_api_pb2.StopWorkerResponse()
+
+    def close(self) -> None:
+        """Stops all workers and starts no more."""
+        with self._lock:
+            self._closed = True
+            workers = [*self._workers.values(), *([self._spare] if self._spare else [])]
+        _stop(workers)
+        self._server.stop(None)
+
+    def _reap(self, worker_id: str, worker: subprocess.Popen[str]) -> None:
+        """Waits for the end of a worker and, when it was the last one, gets a spare one ready."""
+        worker.communicate()
+        with self._lock:
+            self._workers.pop(worker_id, None)
+            if not (self._workers or self._spare or self._closed):
+                self._spare = _start_process()
+
+
+def _start_process() -> subprocess.Popen[str]:
+    return lifeline.start("expansion.service.local_worker", [], stdout=sys.stderr.fileno())
+
+
+def _end(worker: subprocess.Popen[str]) -> None:
+    try:
+        worker.wait(_STOP_SECS)
+    except subprocess.TimeoutExpired:
+        _stop([worker])
+
+
+def _stop(workers: list[subprocess.Popen[str]]) -> None:
+    for worker in workers:
+        worker.terminate()
+    deadline = time.monotonic() + _STOP_SECS
+    while time.monotonic() < deadline and any(worker.poll() is None for worker in workers):
+        time.sleep(0.05)
+    for worker in workers:
+        worker.kill()
