@@ -1,8 +1,8 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """Writes everything that the Digits samples need: data as CSV, and one classifier as ONNX and as skops file.
 
-The data are the 1,797 handwritten digits (8 × 8 pixels, 0 to 16) that ship with scikit-learn: every second one trains the
-classifier, the others are for the pipelines.
+The data are the 1,797 handwritten digits (8 × 8 pixels, 0 to 16) that ship with scikit-learn: every second one trains
+the classifier, the others are for the pipelines.
 
 Usage: python examples/digits/prepare.py [DIRECTORY]        (default: build/demo)
 """

@@ -45,6 +45,7 @@ PIPELINE = """
 """
 
 
+CONNECTED, LISTENING = "01", "0A"  # as in /proc/net/tcp
 ROWS = [("one", 1.0, 0.0), ("two", 0.0, 0.5)]
 
 
@@ -94,29 +95,30 @@ def wait_until(condition: Callable[[], object], timeout: float = 60) -> None:
         time.sleep(0.1)
 
 
-def workers(pids: set[int]) -> set[int]:
+def running(module: str, service) -> set[int]:
+    """Returns the ids of a service's processes that run a module of expansion.service."""
     found = set()
-    for pid in pids:
+    for pid in service.family():
         with contextlib.suppress(OSError):
-            if b"expansion.service.local_worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            if f"expansion.service.{module}" in Path(f"/proc/{pid}/cmdline").read_text():
                 found.add(pid)
     return found
 
 
-def listening_hosts(pids: set[int]) -> set[str]:
-    """Returns the addresses, as the kernel writes them, on which processes listen."""
+def hosts(pids: set[int], state: str) -> set[str]:
+    """Returns the own addresses, as the kernel writes them, of the processes' TCP sockets in a state."""
     sockets = set()
     for pid in pids:
         for descriptor in Path(f"/proc/{pid}/fd").glob("*"):
             with contextlib.suppress(OSError):
                 sockets.add(os.readlink(descriptor))
-    hosts = set()
+    found = set()
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
             fields = line.split()
-            if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets:
-                hosts.add(fields[1].split(":")[0])
-    return hosts
+            if fields[3] == state and f"socket:[{fields[9]}]" in sockets:
+                found.add(fields[1].split(":")[0])
+    return found
 
 
 def test_a_pipeline_runs_with_nothing_but_the_service(local_service, run, row_config, tmp_path):
@@ -144,10 +146,10 @@ def test_an_error_on_a_worker_is_on_the_services_standard_error(serve, run, row_
 def test_everything_listens_on_loopback_only_while_a_pipeline_runs(local_service, run, row_config, tmp_path):
     client = run(local_service.addresses, row_config, seconds=1.5)
     wait_until((tmp_path / "output").exists)
-    hosts = listening_hosts(local_service.family())
+    found = hosts(local_service.family(), LISTENING)
     # 127.0.0.1, little-endian, and the same as gRPC likes to write it: ::ffff:127.0.0.1
-    assert hosts <= {"0100007F", "0000000000000000FFFF00000100007F"}
-    assert hosts
+    assert found <= {"0100007F", "0000000000000000FFFF00000100007F"}
+    assert found
     assert client.wait()[0] == 0
 
 
@@ -155,15 +157,26 @@ def test_everything_listens_on_loopback_only_while_a_pipeline_runs(local_service
 def test_no_process_outlives_a_service_that_is_stopped_in_the_middle_of_a_run(serve, run, row_config, number):
     service = serve("--local-runner")
     run(service.addresses, row_config, seconds=60)
-    wait_until(lambda: workers(service.family()))
+    wait_until(lambda: hosts(running("local_worker", service), CONNECTED))
     code, _ = service.end(number)
     assert code == (-signal.SIGKILL if number == signal.SIGKILL else 0)
     wait_until(lambda: not service.family(), timeout=20)
 
 
+def test_a_worker_that_crashes_fails_its_job_with_a_plain_reason(serve, run, row_config):
+    service = serve("--local-runner")
+    client = run(service.addresses, row_config)
+    wait_until(lambda: hosts(running("local_worker", service), CONNECTED))
+    for pid in running("local_worker", service):
+        os.kill(pid, signal.SIGKILL)
+    code, output = client.wait()
+    assert code != 0
+    assert "ended by itself, with exit code -9" in output
+
+
 def test_the_service_ends_with_1_when_its_local_runner_does(serve):
     service = serve("--local-runner")
-    [local_runner] = service.family() - {service.process.pid}
+    [local_runner] = running("local_runner", service)
     os.kill(local_runner, signal.SIGKILL)
     assert service.process.wait(timeout=30) == 1
     assert "error: the local runner ended by itself" in service.end()[1]
