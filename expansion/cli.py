@@ -37,8 +37,9 @@ def main() -> None:
 @click.option(
     "--environment",
     metavar="SPEC",
-    help="Where expanded steps run: docker:IMAGE, process:COMMAND or external:HOST:PORT.  [default: Beam's own image "
-    "of the Beam and Python versions that run here, or the local runner's workers]",
+    help="Where expanded steps run: docker:IMAGE, process:COMMAND or external:HOST:PORT.  Workers need this "
+    "package too, with the extras of the models that they load.  [default: Beam's own image of the Beam and Python "
+    "versions that run here, or the local runner's workers]",
 )
 @click.option(
     "--allow-format",

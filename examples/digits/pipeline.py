@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import apache_beam as beam
+import numpy as np
 import yaml
 from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -23,7 +24,7 @@ class Digit(NamedTuple):
 
     id: int
     label: str
-    pixels: Sequence[float]
+    pixels: Sequence[np.float32]
 
 
 beam.coders.registry.register_coder(Digit, beam.coders.RowCoder)
@@ -53,7 +54,7 @@ def main() -> None:
 
 def _parse(line: str) -> Digit:
     row_id, label, *pixels = next(csv.reader([line]))
-    return Digit(int(row_id), label, [float(pixel) for pixel in pixels])
+    return Digit(int(row_id), label, [np.float32(pixel) for pixel in pixels])
 
 
 def _format(row: beam.Row) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import grpc
 from apache_beam.portability.api import (
@@ -40,7 +40,25 @@ def bind_loopback_only() -> None:
 
 @worker_handlers.WorkerHandler.register_environment("beam:env:external:v1", beam_runner_api_pb2.ExternalPayload)
 class LocalWorkerHandler(worker_handlers.ExternalWorkerHandler):  # type: ignore[misc]
-    """Has workers connect to 127.0.0.1 (Beam names the machine's host name) and stops them (Beam leaves them)."""
+    """A worker of a job.
+
+    Has it connect to 127.0.0.1 (Beam names the machine's host name), has it stopped (Beam leaves it), and fails the job
+    when it crashes (Beam would wait for ever).
+    """
+
+    _running: ClassVar[dict[str, LocalWorkerHandler]] = {}
+
+    @classmethod
+    def worker_ended(cls, worker_id: str, code: int) -> None:
+        """Fails the job of a worker that has ended before the job has."""
+        handler = cls._running.pop(worker_id, None)
+        if handler:
+            _fail(handler.control_conn, f"{worker_id} ended by itself, with exit code {code}")
+
+    def start_worker(self) -> None:
+        """Starts the worker."""
+        self._running[self.worker_id] = self
+        super().start_worker()
 
     def host_from_worker(self) -> str:
         """Returns the host that workers connect to."""
@@ -48,12 +66,33 @@ class LocalWorkerHandler(worker_handlers.ExternalWorkerHandler):  # type: ignore
 
     def stop_worker(self) -> None:
         """Has the worker stopped. Best effort: it also ends by itself, as the connection to it is closed."""
+        self._running.pop(self.worker_id, None)
         with grpc.insecure_channel(self._external_payload.endpoint.url) as channel:
             pool = beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolStub(channel)
             try:
                 pool.StopWorker(beam_fn_api_pb2.StopWorkerRequest(worker_id=self.worker_id), timeout=10)
             except grpc.RpcError as error:
                 _LOG.info("worker %s: %s", self.worker_id, error)
+
+
+def _fail(connection: worker_handlers.ControlConnection, error: str) -> None:
+    """Answers with an error what a worker was asked and what it will be asked.
+
+    Beam has ``abort`` for this, which a runner that waits for the worker's data does not see.
+    """
+
+    def response(instruction_id: str) -> beam_fn_api_pb2.InstructionResponse:
+        return beam_fn_api_pb2.InstructionResponse(instruction_id=instruction_id, error=error)
+
+    def push(request: Any) -> Any:
+        if request is worker_handlers.BeamFnControlServicer._DONE_MARKER:
+            return plain_push(request)
+        request.instruction_id = request.instruction_id or f"unanswered_{id(request)}"
+        return worker_handlers.ControlFuture(request.instruction_id, response(request.instruction_id))
+
+    plain_push, connection.push = connection.push, push
+    for waiting in list(connection._futures_by_id.values()):
+        waiting.set(response(waiting.instruction_id))
 
 
 class LocalJobs(LocalJobServicer):  # type: ignore[misc]

@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
     except PortError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    pool = worker_pool.WorkerPool()
+    pool = worker_pool.WorkerPool(local_jobs.LocalWorkerHandler.worker_ended)
     workers = pool.start(local_jobs.LOOPBACK)
     jobs, job = local_jobs.start_job_service(job_port)
     print(f"READY job={job} workers={workers}", flush=True)

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -108,13 +110,15 @@ class _LocalRunner:
 
 def _greeting(address: str, spec: str, local: _LocalRunner | None) -> str:
     """Returns what is served, how to call it, and the line that programs wait for."""
+    # "All interfaces" is no address to call.
+    called = re.sub(r"^(0\.0\.0\.0|\[::\])", socket.gethostname(), address)
     lines = [
         f"beam-ml-expansion {metadata.version('beam-ml-expansion')} for Apache Beam {metadata.version('apache-beam')}",
         f"  serves   {urns.RUN_INFERENCE}",
         f"           {urns.RUN_INFERENCE_SCHEMA_TRANSFORM}",
         f"  workers  {spec}",
-        f'  Java     rows.apply(External.of("{urns.RUN_INFERENCE}", config.toByteArray(), "{address}"))',
-        f'  Python   rows | ExternalTransform("{urns.RUN_INFERENCE}", config.SerializeToString(), "{address}")',
+        f'  Java     elements.apply(RunInference.of(Models.onnx("digits.onnx")).withExpansionService("{called}"))',
+        f'  Python   rows | ExternalTransform("{urns.RUN_INFERENCE}", config.SerializeToString(), "{called}")',
     ]
     ready = f"LISTENING expansion={address}"
     if local:

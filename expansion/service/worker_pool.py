@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 import grpc
 from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
@@ -25,9 +26,13 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):  # type
     """Starts and stops worker processes of this interpreter; their output goes to standard error.
 
     While no worker runs, a spare one waits with its imports done, which saves every job the seconds that they take.
+
+    Args:
+        on_end: Called with a worker's id and exit code when it has ended, for whatever reason.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_end: Callable[[str, int], None]) -> None:
+        self._on_end = on_end
         self._lock = threading.Lock()
         self._closed = False
         self._spare: subprocess.Popen[str] | None = None
@@ -78,7 +83,10 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):  # type
 
     def _reap(self, worker_id: str, worker: subprocess.Popen[str]) -> None:
         """Waits for the end of a worker and, when it was the last one, gets a spare one ready."""
-        worker.communicate()
+        code = worker.wait()
+        if worker.stdin:
+            worker.stdin.close()
+        self._on_end(worker_id, code)
         with self._lock:
             self._workers.pop(worker_id, None)
             if not (self._workers or self._spare or self._closed):
