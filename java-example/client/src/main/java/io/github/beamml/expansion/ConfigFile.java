@@ -1,0 +1,142 @@
+// Licensed under the Apache License, Version 2.0; see LICENSE.
+package io.github.beamml.expansion;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.google.protobuf.Descriptors.Descriptor;
+import com.google.protobuf.Descriptors.FieldDescriptor;
+import com.google.protobuf.Descriptors.FieldDescriptor.JavaType;
+import com.google.protobuf.InvalidProtocolBufferException;
+import com.google.protobuf.util.JsonFormat;
+import io.github.beamml.expansion.v1.RunInferenceConfig;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
+import org.yaml.snakeyaml.LoaderOptions;
+import org.yaml.snakeyaml.Yaml;
+import org.yaml.snakeyaml.constructor.SafeConstructor;
+import org.yaml.snakeyaml.error.YAMLException;
+
+/**
+ * A configuration in YAML or JSON, under the names of the proto messages: the file that Python reads too.
+ *
+ * <p>Only what a message cannot say is checked here, names and kinds of values; the service checks the rest.
+ */
+final class ConfigFile {
+
+  private final List<String> problems = new ArrayList<>();
+
+  private ConfigFile() {}
+
+  /**
+   * Reads a file.
+   *
+   * @throws ExpansionException with one problem a line, if it cannot be read or is no configuration
+   */
+  static RunInferenceConfig read(Path path) {
+    try {
+      return parse(path.toString(), Files.readString(path));
+    } catch (NoSuchFileException e) {
+      throw new ExpansionException(path + ": there is no such file in " + Path.of("").toAbsolutePath(), e);
+    } catch (IOException e) {
+      throw new ExpansionException(path + ": cannot be read: " + e.getMessage(), e);
+    }
+  }
+
+  /** Parses text; {@code name} stands for it in messages. */
+  static RunInferenceConfig parse(String name, String text) {
+    Object value;
+    try {
+      // JSON is YAML, so one parser reads both.
+      value = new Yaml(new SafeConstructor(new LoaderOptions())).load(text);
+    } catch (YAMLException e) {
+      throw new ExpansionException(name + ": neither YAML nor JSON: " + e.getMessage(), e);
+    }
+    ConfigFile file = new ConfigFile();
+    file.checkMessage("", value, RunInferenceConfig.getDescriptor());
+    if (!file.problems.isEmpty()) {
+      throw new ExpansionException(file.problems.stream().map(p -> name + ": " + p).collect(Collectors.joining("\n")));
+    }
+    RunInferenceConfig.Builder config = RunInferenceConfig.newBuilder();
+    try {
+      JsonFormat.parser().merge(new ObjectMapper().writeValueAsString(value), config);
+    } catch (InvalidProtocolBufferException | JsonProcessingException e) {
+      throw new ExpansionException(name + ": " + e.getMessage(), e);
+    }
+    return config.build();
+  }
+
+  private void checkMessage(String path, Object value, Descriptor type) {
+    if (!(value instanceof Map)) {
+      problem(path, "expected a mapping with " + names(type) + "; got " + show(value));
+      return;
+    }
+    for (Map.Entry<?, ?> entry : ((Map<?, ?>) value).entrySet()) {
+      String name = String.valueOf(entry.getKey());
+      FieldDescriptor field = type.findFieldByName(name);
+      if (field == null) {
+        problem(join(path, name), "there is no such field; expected one of " + names(type));
+      } else {
+        checkField(join(path, name), entry.getValue(), field);
+      }
+    }
+  }
+
+  private void checkField(String path, Object value, FieldDescriptor field) {
+    if (field.isMapField()) {
+      if (!(value instanceof Map)) {
+        problem(path, "expected a mapping; got " + show(value));
+        return;
+      }
+      FieldDescriptor valueField = field.getMessageType().findFieldByName("value");
+      ((Map<?, ?>) value).forEach((key, item) -> checkOne(join(path, String.valueOf(key)), item, valueField));
+    } else if (field.isRepeated()) {
+      if (!(value instanceof List)) {
+        problem(path, "expected a list; got " + show(value));
+        return;
+      }
+      int index = 0;
+      for (Object item : (List<?>) value) {
+        checkOne(path + "[" + index++ + "]", item, field);
+      }
+    } else {
+      checkOne(path, value, field);
+    }
+  }
+
+  private void checkOne(String path, Object value, FieldDescriptor field) {
+    JavaType type = field.getJavaType();
+    if (type == JavaType.MESSAGE) {
+      checkMessage(path, value, field.getMessageType());
+    } else if (type == JavaType.STRING && !(value instanceof String)) {
+      problem(path, "expected text; got " + show(value) + "; put it in quotes");
+    } else if (type == JavaType.BOOLEAN && !(value instanceof Boolean)) {
+      problem(path, "expected true or false; got " + show(value));
+    } else if ((type == JavaType.INT || type == JavaType.LONG) && !(value instanceof Integer || value instanceof Long)) {
+      problem(path, "expected an integer; got " + show(value));
+    } else if ((type == JavaType.DOUBLE || type == JavaType.FLOAT) && !(value instanceof Number)) {
+      problem(path, "expected a number; got " + show(value));
+    }
+  }
+
+  private void problem(String path, String message) {
+    problems.add((path.isEmpty() ? "" : path + ": ") + message);
+  }
+
+  private static String join(String path, String name) {
+    return path.isEmpty() ? name : path + "." + name;
+  }
+
+  private static String names(Descriptor type) {
+    return type.getFields().stream().map(FieldDescriptor::getName).collect(Collectors.joining(", "));
+  }
+
+  private static String show(Object value) {
+    return value == null ? "nothing" : value instanceof String ? "\"" + value + "\"" : value.toString();
+  }
+}

@@ -1,0 +1,59 @@
+// Licensed under the Apache License, Version 2.0; see LICENSE.
+package io.github.beamml.expansion;
+
+import io.github.beamml.expansion.tensor.ColumnWriter;
+import io.github.beamml.expansion.tensor.RowValues;
+import io.github.beamml.expansion.tensor.SchemaFields;
+import io.github.beamml.expansion.v1.Field;
+import org.apache.beam.sdk.schemas.Schema;
+import org.apache.beam.sdk.values.Row;
+
+/** A feature that is a field of the elements' Beam schema. */
+final class FieldFeature implements Feature.Source<Object> {
+
+  private static final long serialVersionUID = 1L;
+
+  private final int index;
+
+  private FieldFeature(int index) {
+    this.index = index;
+  }
+
+  /**
+   * The feature of a field.
+   *
+   * @param shape the shape of one row where it is known; empty means what the schema says: unknown dimensions for arrays
+   * @throws IllegalArgumentException if there is no such field, or its type is none that a tensor holds
+   */
+  static Feature<Object> of(Schema schema, String name, long... shape) {
+    if (!schema.hasField(name)) {
+      throw new IllegalArgumentException(
+          "feature \"" + name + "\" is no field of the input; its fields are " + schema.getFieldNames());
+    }
+    Schema.FieldType type = schema.getField(name).getType();
+    Field column =
+        SchemaFields.column(name, type)
+            .orElseThrow(
+                () ->
+                    new IllegalArgumentException(
+                        "feature \"" + name + "\" has type " + type.getTypeName() + ", which no tensor holds; expected a number, boolean, "
+                            + "string, bytes or arrays of them, or give it with Feature.of…"));
+    if (shape.length > 0) {
+      if (shape.length != column.getShapeCount()) {
+        throw new IllegalArgumentException(
+            "feature \"" + name + "\" is given " + shape.length + " dimensions; its type has " + column.getShapeCount());
+      }
+      Field.Builder known = column.toBuilder().clearShape();
+      for (long size : shape) {
+        known.addShape(size);
+      }
+      column = known.build();
+    }
+    return new Feature<>(column, new FieldFeature(schema.indexOf(name)));
+  }
+
+  @Override
+  public void write(Object element, Row row, ColumnWriter column) {
+    RowValues.write(column, row.getValue(index));
+  }
+}

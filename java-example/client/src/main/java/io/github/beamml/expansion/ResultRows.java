@@ -1,0 +1,103 @@
+// Licensed under the Apache License, Version 2.0; see LICENSE.
+package io.github.beamml.expansion;
+
+import io.github.beamml.expansion.tensor.SchemaFields;
+import java.util.ArrayList;
+import java.util.List;
+import org.apache.beam.sdk.coders.Coder;
+import org.apache.beam.sdk.schemas.Schema;
+import org.apache.beam.sdk.schemas.SchemaCoder;
+import org.apache.beam.sdk.transforms.MapElements;
+import org.apache.beam.sdk.transforms.SerializableFunction;
+import org.apache.beam.sdk.values.PCollection;
+import org.apache.beam.sdk.values.Row;
+import org.apache.beam.sdk.values.TypeDescriptors;
+
+/** Predictions and errors as flat rows, of elements that have a schema. */
+final class ResultRows<T> {
+
+  private final Schema elementSchema;
+  private final SerializableFunction<T, Row> toRow;
+
+  private ResultRows(SchemaCoder<T> coder) {
+    this.elementSchema = coder.getSchema();
+    this.toRow = coder.getToRowFunction();
+  }
+
+  static <T> ResultRows<T> of(Coder<T> coder) {
+    if (!(coder instanceof SchemaCoder)) {
+      throw new IllegalStateException(
+          "rows need elements that have a Beam schema, but their coder is " + coder
+              + "; use output() and errors(), or carry something that has one");
+    }
+    return new ResultRows<>((SchemaCoder<T>) coder);
+  }
+
+  PCollection<Row> outputs(String name, PCollection<Prediction<T>> predictions, Schema predictionSchema) {
+    Schema.Builder builder = Schema.builder().addFields(elementSchema.getFields());
+    for (Schema.Field field : predictionSchema.getFields()) {
+      builder.addField(unlikeElement(field));
+    }
+    builder.addField(unlikeElement(Schema.Field.of("model_id", Schema.FieldType.STRING)));
+    Schema schema = SchemaFields.identified(builder.build());
+    SerializableFunction<T, Row> elementToRow = toRow;
+    return predictions
+        .apply(
+            name,
+            MapElements.into(TypeDescriptors.rows())
+                .via(
+                    prediction -> {
+                      List<Object> values = values(elementToRow.apply(prediction.element()), schema.getFieldCount());
+                      for (int i = 0; i < prediction.values().getFieldCount(); i++) {
+                        values.add(prediction.values().getValue(i));
+                      }
+                      values.add(prediction.modelId());
+                      return Row.withSchema(schema).attachValues(values);
+                    }))
+        .setRowSchema(schema);
+  }
+
+  private Schema.Field unlikeElement(Schema.Field field) {
+    if (elementSchema.hasField(field.getName())) {
+      throw new IllegalStateException(
+          "the prediction column \"" + field.getName() + "\" has the name of a field of the element"
+              + "; give it another with output(source, name) or Hooks.rename");
+    }
+    return field;
+  }
+
+  PCollection<Row> errors(String name, PCollection<InferenceError<T>> errors) {
+    Schema schema =
+        SchemaFields.identified(
+            Schema.builder()
+                .addRowField("element", elementSchema)
+                .addStringField("stage")
+                .addStringField("error_type")
+                .addStringField("message")
+                .addStringField("model_id")
+                .build());
+    SerializableFunction<T, Row> elementToRow = toRow;
+    return errors
+        .apply(
+            name,
+            MapElements.into(TypeDescriptors.rows())
+                .via(
+                    error ->
+                        Row.withSchema(schema)
+                            .attachValues(
+                                elementToRow.apply(error.element()),
+                                error.stage(),
+                                error.errorType(),
+                                error.message(),
+                                error.modelId())))
+        .setRowSchema(schema);
+  }
+
+  private static List<Object> values(Row row, int capacity) {
+    List<Object> values = new ArrayList<>(capacity);
+    for (int i = 0; i < row.getFieldCount(); i++) {
+      values.add(row.getValue(i));
+    }
+    return values;
+  }
+}

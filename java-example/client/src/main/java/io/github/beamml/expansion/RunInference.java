@@ -1,0 +1,256 @@
+// Licensed under the Apache License, Version 2.0; see LICENSE.
+package io.github.beamml.expansion;
+
+import com.google.protobuf.Descriptors.FieldDescriptor;
+import com.google.protobuf.Message;
+import io.github.beamml.expansion.tensor.Datatype;
+import io.github.beamml.expansion.v1.Batching;
+import io.github.beamml.expansion.v1.Hook;
+import io.github.beamml.expansion.v1.InputFeature;
+import io.github.beamml.expansion.v1.Model;
+import io.github.beamml.expansion.v1.OutputColumn;
+import io.github.beamml.expansion.v1.RunInferenceConfig;
+import java.io.Serializable;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.apache.beam.sdk.coders.Coder;
+import org.apache.beam.sdk.coders.VoidCoder;
+import org.apache.beam.sdk.schemas.Schema;
+import org.apache.beam.sdk.transforms.PTransform;
+import org.apache.beam.sdk.transforms.SerializableFunction;
+import org.apache.beam.sdk.transforms.display.DisplayData;
+import org.apache.beam.sdk.values.PCollection;
+import org.apache.beam.sdk.values.TupleTag;
+
+/**
+ * Runs a model over a collection: features → pre hooks → model → post hooks → predictions.
+ *
+ * <pre>{@code
+ * Predictions<Flower> predictions = flowers.apply(
+ *     RunInference.<Flower>of(Models.onnx("models/iris.onnx"))
+ *         .features("sepal_length", "sepal_width", "petal_length", "petal_width")
+ *         .postHooks(Hooks.labels("class", "species", List.of("setosa", "versicolor", "virginica"))));
+ * predictions.output().apply(MapElements.into(strings()).via(p -> p.element() + " is " + p.getString("species")));
+ * }</pre>
+ *
+ * <p>Elements may be of any type, with any coder, in any windows. They come back as they went in, beside their predictions. One
+ * that cannot be predicted becomes an {@link InferenceError}; its neighbours are not affected.
+ *
+ * <p>Immutable: each method returns a changed copy.
+ *
+ * @param <T> the type of the elements
+ * @param <C> the type of what comes back of them: {@code T}, unless {@link #carry} says otherwise
+ */
+public final class RunInference<T, C> extends PTransform<PCollection<T>, Predictions<C>> {
+
+  private static final long serialVersionUID = 1L;
+
+  static final TupleTag<byte[]> BATCHES = new TupleTag<>("batches");
+
+  private final RunInferenceConfig config;
+  private final List<FeatureChoice<T>> features;
+  private final CarryChoice<T, C> carry;
+  private final String expansionService;
+  private final long wireBatchBytes;
+
+  private RunInference(
+      RunInferenceConfig config,
+      List<FeatureChoice<T>> features,
+      CarryChoice<T, C> carry,
+      String expansionService,
+      long wireBatchBytes) {
+    this.config = config;
+    this.features = features;
+    this.carry = carry;
+    this.expansionService = expansionService;
+    this.wireBatchBytes = wireBatchBytes;
+  }
+
+  /** A feature, once the schema of the elements is known; null where they have none. */
+  private interface FeatureChoice<T> extends Serializable {
+    Feature<? super T> of(Schema schema);
+  }
+
+  /** What is carried, once the coder of the elements and the features that are fields of their schema are known. */
+  interface CarryChoice<T, C> extends Serializable {
+    Carry<T, C> of(Coder<T> coder, List<String> featureFields);
+  }
+
+  /** Runs a model; {@link Models} has them. */
+  public static <T> RunInference<T, T> of(Model model) {
+    return of(RunInferenceConfig.newBuilder().setModel(model).build());
+  }
+
+  /** Runs what a configuration says; features are added to it here. */
+  public static <T> RunInference<T, T> of(RunInferenceConfig config) {
+    if (config.hasTensorBatch()) {
+      throw new ExpansionException("tensor_batch: the client sets it; got a value; leave it out");
+    }
+    return new RunInference<>(config, List.of(), CarryRow::choose, null, BatchLimits.DEFAULT_BYTES);
+  }
+
+  /**
+   * Runs what a YAML or JSON file says, the same that Python reads; features are added to it here.
+   *
+   * @throws ExpansionException with one problem a line, if the file cannot be read or is no configuration
+   */
+  public static <T> RunInference<T, T> fromConfig(String path) {
+    return of(ConfigFile.read(Path.of(path)));
+  }
+
+  /** The configuration as it stands. */
+  public RunInferenceConfig config() {
+    return config;
+  }
+
+  /** Takes the model file from elsewhere than the configuration says. */
+  public RunInference<T, C> modelUri(String uri) {
+    Model.Builder model = config.getModel().toBuilder();
+    FieldDescriptor framework = model.getOneofFieldDescriptor(Model.getDescriptor().getOneofs().get(0));
+    if (framework == null) {
+      throw new ExpansionException("model: no framework is set; got a uri alone; start with RunInference.of(Models.…)");
+    }
+    Message.Builder file = ((Message) model.getField(framework)).toBuilder();
+    file.setField(file.getDescriptorForType().findFieldByName("uri"), uri);
+    return with(config.toBuilder().setModel(model.setField(framework, file.build())));
+  }
+
+  /** Sets the id that predictions and errors carry. Default: the model's uri. */
+  public RunInference<T, C> modelId(String id) {
+    return with(config.toBuilder().setModel(config.getModel().toBuilder().setModelId(id)));
+  }
+
+  /** Adds features that are fields of the elements' schema: numbers, booleans, strings, bytes, and arrays of them. */
+  public RunInference<T, C> features(String... fields) {
+    RunInference<T, C> changed = this;
+    for (String field : fields) {
+      changed = changed.feature(field);
+    }
+    return changed;
+  }
+
+  /**
+   * Adds a feature that is a field of the elements' schema.
+   *
+   * @param shape of one row, for an array field whose size is the same in all rows; a row of another size becomes an error.
+   *     Default: any size
+   */
+  public RunInference<T, C> feature(String field, long... shape) {
+    long[] known = shape.clone();
+    return with(
+        schema -> {
+          if (schema == null) {
+            throw new IllegalArgumentException(
+                "feature \"" + field + "\": the elements have no Beam schema; give it with Feature.of…");
+          }
+          return FieldFeature.of(schema, field, known);
+        });
+  }
+
+  /** Adds a feature that a function makes of an element. */
+  public RunInference<T, C> feature(Feature<? super T> feature) {
+    return with(schema -> feature);
+  }
+
+  /** Says which columns feed an input of the model. Default: the column of its name, or the only one there is. */
+  public RunInference<T, C> input(String name, String... columns) {
+    return with(
+        config.toBuilder().addInputs(InputFeature.newBuilder().setName(name).addAllColumns(Arrays.asList(columns))));
+  }
+
+  /** Keeps an output of the model, as a prediction column of this name. Default: all outputs, under their own names. */
+  public RunInference<T, C> output(String source, String name) {
+    return with(config.toBuilder().addOutputs(OutputColumn.newBuilder().setSource(source).setName(name)));
+  }
+
+  /** Keeps an output of the model, and says what it holds, where the model's own signature does not. */
+  public RunInference<T, C> output(String source, String name, Datatype datatype, long... shape) {
+    OutputColumn.Builder output =
+        OutputColumn.newBuilder().setSource(source).setName(name).setDatatype(datatype.name());
+    Arrays.stream(shape).forEach(output::addShape);
+    return with(config.toBuilder().addOutputs(output));
+  }
+
+  /** Adds operations on features, before the model; {@link Hooks} has them. */
+  public RunInference<T, C> preHooks(Hook... hooks) {
+    return with(config.toBuilder().addAllPreHooks(Arrays.asList(hooks)));
+  }
+
+  /** Adds operations on predictions, after the model; {@link Hooks} has them. */
+  public RunInference<T, C> postHooks(Hook... hooks) {
+    return with(config.toBuilder().addAllPostHooks(Arrays.asList(hooks)));
+  }
+
+  /** Sets the rows in one batch of the model, at most. Default: 1024. */
+  public RunInference<T, C> maxBatchSize(int rows) {
+    return batching(config.getBatching().toBuilder().setMaxBatchSize(rows).build());
+  }
+
+  /** Sets how rows are grouped for the model. */
+  public RunInference<T, C> batching(Batching batching) {
+    return with(config.toBuilder().setBatching(batching));
+  }
+
+  /** Sets the bytes of the batches that cross the wire, at most. Default: 4 MiB. */
+  public RunInference<T, C> wireBatchBytes(long bytes) {
+    return new RunInference<>(config, features, carry, expansionService, bytes);
+  }
+
+  /** Gives the elements back as they are. This is the default. */
+  public RunInference<T, T> carryElement() {
+    return carry(CarryRow::choose);
+  }
+
+  /** Gives back what a function makes of an element, such as its key, instead of all of it. */
+  public <D> RunInference<T, D> carry(SerializableFunction<? super T, D> function, Coder<D> coder) {
+    return carry((elementCoder, featureFields) -> Carry.function(function, coder));
+  }
+
+  /** Gives back nothing: {@link Prediction#element()} is null. */
+  public RunInference<T, Void> carryNothing() {
+    return carry(element -> null, VoidCoder.of());
+  }
+
+  /**
+   * Sets the address of the expansion service, host:port. Default: pipeline option {@code --expansionService}; without it,
+   * the client starts one.
+   */
+  public RunInference<T, C> withExpansionService(String address) {
+    return new RunInference<>(config, features, carry, address, wireBatchBytes);
+  }
+
+  @Override
+  public Predictions<C> expand(PCollection<T> input) {
+    Schema schema = InferenceGraph.schemaOf(input);
+    List<Feature<? super T>> chosen = new ArrayList<>();
+    for (FeatureChoice<T> feature : features) {
+      chosen.add(feature.of(schema));
+    }
+    String address =
+        expansionService != null
+            ? expansionService
+            : input.getPipeline().getOptions().as(ExpansionOptions.class).getExpansionService();
+    return new InferenceGraph<>(input, config, chosen, carry, wireBatchBytes).expand(Expanders.at(address));
+  }
+
+  @Override
+  public void populateDisplayData(DisplayData.Builder builder) {
+    builder.add(DisplayData.item("config", config.toString()).withLabel("Configuration"));
+  }
+
+  private RunInference<T, C> with(RunInferenceConfig.Builder changed) {
+    return new RunInference<>(changed.build(), features, carry, expansionService, wireBatchBytes);
+  }
+
+  private RunInference<T, C> with(FeatureChoice<T> feature) {
+    List<FeatureChoice<T>> more = new ArrayList<>(features);
+    more.add(feature);
+    return new RunInference<>(config, more, carry, expansionService, wireBatchBytes);
+  }
+
+  private <D> RunInference<T, D> carry(CarryChoice<T, D> choice) {
+    return new RunInference<>(config, features, choice, expansionService, wireBatchBytes);
+  }
+}

@@ -1,0 +1,135 @@
+// Licensed under the Apache License, Version 2.0; see LICENSE.
+package io.github.beamml.expansion;
+
+import com.google.protobuf.InvalidProtocolBufferException;
+import io.github.beamml.expansion.v1.RunInferenceConfig;
+import io.github.beamml.expansion.v1.RunInferenceResult;
+import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.net.Socket;
+import java.util.concurrent.TimeUnit;
+import org.apache.beam.model.expansion.v1.ExpansionApi.DiscoverSchemaTransformRequest;
+import org.apache.beam.model.expansion.v1.ExpansionApi.DiscoverSchemaTransformResponse;
+import org.apache.beam.model.expansion.v1.ExpansionApi.ExpansionRequest;
+import org.apache.beam.model.expansion.v1.ExpansionApi.ExpansionResponse;
+import org.apache.beam.model.expansion.v1.ExpansionServiceGrpc;
+import org.apache.beam.model.pipeline.v1.Endpoints.ApiServiceDescriptor;
+import org.apache.beam.sdk.util.construction.ExpansionServiceClient;
+import org.apache.beam.sdk.util.construction.ExpansionServiceClientFactory;
+import org.apache.beam.sdk.util.construction.External;
+import org.apache.beam.sdk.values.PCollection;
+import org.apache.beam.sdk.values.PCollectionTuple;
+import org.apache.beam.vendor.grpc.v1p69p0.com.google.protobuf.ByteString;
+import org.apache.beam.vendor.grpc.v1p69p0.io.grpc.ManagedChannel;
+import org.apache.beam.vendor.grpc.v1p69p0.io.grpc.ManagedChannelBuilder;
+import org.apache.beam.vendor.grpc.v1p69p0.io.grpc.StatusRuntimeException;
+
+/** Expands RunInference through a beam-ml-expansion service, over Beam's ExpansionService protocol. */
+final class ServiceExpander implements Expander {
+
+  static final String URN = "beamml:transform:run_inference:v1";
+  static final String RESULT_ANNOTATION = "beamml:run_inference_result:v1";
+  static final String OUTPUT_TAG = "output";
+  static final String ERRORS_TAG = "errors";
+
+  private static final int CONNECT_TIMEOUT_MILLIS = 3_000;
+  private static final int EXPAND_TIMEOUT_SECS = 120;
+
+  private final String address;
+
+  ServiceExpander(String address) {
+    this.address = address;
+  }
+
+  @Override
+  public Expansion expand(RunInferenceConfig config, PCollection<byte[]> batches) {
+    checkReachable();
+    try (Client client = new Client(address)) {
+      PCollectionTuple outputs =
+          batches.apply(
+              "Expand", External.<PCollection<byte[]>, byte[]>of(URN, config.toByteArray(), address, client).withMultiOutputs());
+      return new Expansion(
+          outputs.get(OUTPUT_TAG), outputs.get(ERRORS_TAG), client.result().getPredictionsList());
+    }
+  }
+
+  private void checkReachable() {
+    int colon = address.lastIndexOf(':');
+    if (colon <= 0 || !address.substring(colon + 1).matches("\\d{1,5}")) {
+      throw new ExpansionException("expansion service: no address; got \"" + address + "\"; expected host:port");
+    }
+    String host = address.substring(0, colon).replaceAll("^\\[|\\]$", "");
+    int port = Integer.parseInt(address.substring(colon + 1));
+    try (Socket socket = new Socket()) {
+      socket.connect(new InetSocketAddress(host, port), CONNECT_TIMEOUT_MILLIS);
+    } catch (IOException | IllegalArgumentException e) {
+      throw new ExpansionException(
+          "no expansion service at " + address + "; start one with `beam-ml-expansion serve`, or leave the address out and "
+              + "the client starts one",
+          e);
+    }
+  }
+
+  /** One conversation with the service. It keeps the answer, of which {@link External} passes on only the outputs. */
+  private static final class Client implements ExpansionServiceClientFactory, ExpansionServiceClient {
+    private final String address;
+    private final ManagedChannel channel;
+    private ExpansionResponse response;
+
+    Client(String address) {
+      this.address = address;
+      this.channel =
+          ManagedChannelBuilder.forTarget(address).usePlaintext().maxInboundMessageSize(Integer.MAX_VALUE).build();
+    }
+
+    @Override
+    public ExpansionServiceClient getExpansionServiceClient(ApiServiceDescriptor endpoint) {
+      return this;
+    }
+
+    @Override
+    public ExpansionResponse expand(ExpansionRequest request) {
+      try {
+        response = stub().expand(request);
+      } catch (StatusRuntimeException e) {
+        throw new ExpansionException(
+            "the server at " + address + " did not answer as an expansion service: " + e.getStatus().getCode()
+                + (e.getStatus().getDescription() == null ? "" : ", " + e.getStatus().getDescription()),
+            e);
+      }
+      if (!response.getError().isEmpty()) {
+        throw new ExpansionException(response.getError());
+      }
+      return response;
+    }
+
+    @Override
+    public DiscoverSchemaTransformResponse discover(DiscoverSchemaTransformRequest request) {
+      return stub().discoverSchemaTransform(request);
+    }
+
+    private ExpansionServiceGrpc.ExpansionServiceBlockingStub stub() {
+      return ExpansionServiceGrpc.newBlockingStub(channel).withDeadlineAfter(EXPAND_TIMEOUT_SECS, TimeUnit.SECONDS);
+    }
+
+    /** What the service says of the predictions. */
+    RunInferenceResult result() {
+      ByteString annotation = response.getTransform().getAnnotationsMap().get(RESULT_ANNOTATION);
+      if (annotation == null) {
+        throw new ExpansionException(
+            "the service at " + address + " did not say what it predicts (no annotation " + RESULT_ANNOTATION
+                + "); is it a beam-ml-expansion service of this client's version?");
+      }
+      try {
+        return RunInferenceResult.parseFrom(annotation.toByteArray());
+      } catch (InvalidProtocolBufferException e) {
+        throw new ExpansionException("the service at " + address + " sent a broken " + RESULT_ANNOTATION, e);
+      }
+    }
+
+    @Override
+    public void close() {
+      channel.shutdownNow();
+    }
+  }
+}

@@ -1,0 +1,127 @@
+// Licensed under the Apache License, Version 2.0; see LICENSE.
+package io.github.beamml.expansion.testing;
+
+import io.github.beamml.expansion.tensor.RowValues;
+import io.github.beamml.expansion.tensor.SchemaFields;
+import io.github.beamml.expansion.tensor.TensorBatchReader;
+import io.github.beamml.expansion.tensor.TensorBatchWriter;
+import io.github.beamml.expansion.v1.Field;
+import io.github.beamml.expansion.v1.TensorBatchInput;
+import java.util.ArrayList;
+import java.util.List;
+import org.apache.beam.sdk.transforms.DoFn;
+import org.apache.beam.sdk.transforms.SerializableFunction;
+import org.apache.beam.sdk.values.Row;
+import org.apache.beam.sdk.values.TupleTag;
+
+/** Does to TensorBatches what the service's steps do, row by row and with a function for a model. */
+final class FakeFn extends DoFn<byte[], byte[]> {
+
+  private static final long serialVersionUID = 1L;
+
+  private final TensorBatchInput input;
+  private final List<Field> predictions;
+  private final SerializableFunction<Row, Row> model;
+  private final String modelId;
+  private final TupleTag<byte[]> output;
+  private final TupleTag<byte[]> errors;
+
+  FakeFn(
+      TensorBatchInput input,
+      List<Field> predictions,
+      SerializableFunction<Row, Row> model,
+      String modelId,
+      TupleTag<byte[]> output,
+      TupleTag<byte[]> errors) {
+    this.input = input;
+    this.predictions = predictions;
+    this.model = model;
+    this.modelId = modelId;
+    this.output = output;
+    this.errors = errors;
+  }
+
+  /** Infers one batch. */
+  @ProcessElement
+  public void process(@Element byte[] bytes, MultiOutputReceiver out) {
+    TensorBatchReader batch = new TensorBatchReader(bytes);
+    List<Field> kept = keptColumns();
+    TensorBatchWriter inferred = new TensorBatchWriter(concat(kept, predictions, texts("model_id")));
+    TensorBatchWriter failed =
+        new TensorBatchWriter(concat(kept, texts("stage", "error_type", "message"), texts("model_id")));
+    for (int row = 0; row < batch.rows(); row++) {
+      inferred.beginRow();
+      String stage = "decode";
+      try {
+        Row features = features(batch, row);
+        stage = "inference";
+        Row prediction = model.apply(features);
+        write(inferred, batch, row, kept, prediction.getValues());
+      } catch (RuntimeException e) {
+        inferred.rollback();
+        write(failed, batch, row, kept, List.of(stage, e.getClass().getSimpleName(), String.valueOf(e.getMessage())));
+      }
+    }
+    if (inferred.rows() > 0) {
+      out.get(output).output(inferred.finish());
+    }
+    if (failed.rows() > 0) {
+      out.get(errors).output(failed.finish());
+    }
+  }
+
+  private Row features(TensorBatchReader batch, int row) {
+    List<Object> values = new ArrayList<>();
+    for (Field field : input.getColumnsList()) {
+      Object value = batch.column(field.getName()).value(row);
+      if (value == null) {
+        throw new IllegalArgumentException("feature \"" + field.getName() + "\" is null");
+      }
+      values.add(value);
+    }
+    return Row.withSchema(SchemaFields.schema(input.getColumnsList())).attachValues(values);
+  }
+
+  private void write(TensorBatchWriter writer, TensorBatchReader batch, int row, List<Field> kept, List<Object> values) {
+    writer.beginRow();
+    int column = 0;
+    for (Field field : kept) {
+      RowValues.write(writer.column(column++), batch.column(field.getName()).value(row));
+    }
+    for (Object value : values) {
+      RowValues.write(writer.column(column++), value);
+    }
+    RowValues.write(writer.column(column), modelId);
+    writer.endRow();
+  }
+
+  private List<Field> keptColumns() {
+    List<Field> kept = new ArrayList<>();
+    for (String name : input.getOpaqueColumnsList()) {
+      kept.add(Field.newBuilder().setName(name).setDatatype("BYTES").build());
+    }
+    for (Field field : input.getColumnsList()) {
+      if (input.getReturnColumnsList().contains(field.getName())) {
+        kept.add(field);
+      }
+    }
+    return kept;
+  }
+
+  private static List<Field> texts(String... names) {
+    List<Field> fields = new ArrayList<>();
+    for (String name : names) {
+      fields.add(Field.newBuilder().setName(name).setDatatype("STRING").build());
+    }
+    return fields;
+  }
+
+  @SafeVarargs
+  private static List<Field> concat(List<Field>... lists) {
+    List<Field> all = new ArrayList<>();
+    for (List<Field> list : lists) {
+      all.addAll(list);
+    }
+    return all;
+  }
+}

@@ -1,0 +1,193 @@
+// Licensed under the Apache License, Version 2.0; see LICENSE.
+package io.github.beamml.expansion;
+
+import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertThrows;
+
+import com.google.protobuf.Message;
+import com.google.protobuf.util.JsonFormat;
+import io.github.beamml.expansion.tensor.Datatype;
+import io.github.beamml.expansion.v1.RunInferenceConfig;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import org.apache.beam.sdk.schemas.Schema;
+import org.apache.beam.sdk.testing.TestPipeline;
+import org.apache.beam.sdk.transforms.Create;
+import org.apache.beam.sdk.values.Row;
+import org.junit.Rule;
+import org.junit.Test;
+import org.junit.rules.TemporaryFolder;
+
+/** What is configured in Java or in a file, as the message that the service gets. */
+public class ConfigTest {
+
+  @Rule public final TemporaryFolder folder = new TemporaryFolder();
+  @Rule public final TestPipeline pipeline = TestPipeline.create().enableAbandonedNodeEnforcement(false);
+
+  private static String json(Message message) throws Exception {
+    return JsonFormat.printer().preservingProtoFieldNames().omittingInsignificantWhitespace().print(message).replace('"', '\'');
+  }
+
+  @Test
+  public void theFluentSettingsAreTheMessage() throws Exception {
+    RunInference<Row, Row> inference =
+        RunInference.<Row>of(Models.sklearn("iris.skops", "predict", "predict_proba"))
+            .modelId("iris-7")
+            .input("X", "a", "b")
+            .output("predict", "species")
+            .output("predict_proba", "p", Datatype.FP64, 3)
+            .maxBatchSize(32);
+    assertEquals(
+        "{'model':{'sklearn':{'uri':'iris.skops','methods':['predict','predict_proba']},'model_id':'iris-7'},"
+            + "'inputs':[{'name':'X','columns':['a','b']}],"
+            + "'outputs':[{'source':'predict','name':'species'},"
+            + "{'source':'predict_proba','name':'p','datatype':'FP64','shape':['3']}],"
+            + "'batching':{'max_batch_size':'32'}}",
+        json(inference.config()));
+  }
+
+  @Test
+  public void everyHookIsItsMessage() throws Exception {
+    RunInference<Row, Row> inference =
+        RunInference.<Row>of(Models.onnx("m.onnx"))
+            .preHooks(
+                Hooks.select("a", "b"),
+                Hooks.cast(Datatype.FP32, "a"),
+                Hooks.scale(0.5, -1, "a"),
+                Hooks.minMax(0, 255, "a"),
+                Hooks.reshape("a", 1, -1),
+                Hooks.padToLength(8, "a"),
+                Hooks.padToMultiple(4, "a"),
+                Hooks.padToLongest("a"),
+                Hooks.oneHot("b", 10),
+                Hooks.oneHot("b", List.of("de", "fr")),
+                Hooks.concat("c", "a", "b"))
+            .postHooks(
+                Hooks.softmax("l"),
+                Hooks.argmax("l", "class"),
+                Hooks.topK("l", 3, "scores", "classes"),
+                Hooks.labels("class", "label", List.of("x", "y")),
+                Hooks.labelsFile("class", "label", "labels.txt"),
+                Hooks.threshold("score", 0.25, "yes"),
+                Hooks.rename("a", "b"),
+                Hooks.rename(Map.of("c", "d")));
+    assertEquals(
+        "{'model':{'onnx':{'uri':'m.onnx'}},'pre_hooks':[{'select':{'columns':['a','b']}},"
+            + "{'cast':{'columns':['a'],'datatype':'FP32'}},"
+            + "{'scale':{'columns':['a'],'affine':{'factor':0.5,'offset':-1.0}}},"
+            + "{'scale':{'columns':['a'],'min_max':{'min':0.0,'max':255.0}}},"
+            + "{'reshape':{'column':'a','shape':['1','-1']}},"
+            + "{'pad':{'columns':['a'],'length':'8'}},{'pad':{'columns':['a'],'multiple':'4'}},"
+            + "{'pad':{'columns':['a'],'longest':true}},{'one_hot':{'column':'b','depth':'10'}},"
+            + "{'one_hot':{'column':'b','categories':['de','fr']}},{'concat':{'columns':['a','b'],'output':'c'}}],"
+            + "'post_hooks':[{'softmax':{'column':'l','output':'l'}},{'argmax':{'column':'l','output':'class'}},"
+            + "{'top_k':{'column':'l','k':'3','values_output':'scores','indices_output':'classes'}},"
+            + "{'labels':{'column':'class','labels':['x','y'],'output':'label'}},"
+            + "{'labels':{'column':'class','uri':'labels.txt','output':'label'}},"
+            + "{'threshold':{'column':'score','value':0.25,'output':'yes'}},"
+            + "{'rename':{'columns':{'a':'b'}}},{'rename':{'columns':{'c':'d'}}}]}",
+        json(inference.config()));
+  }
+
+  @Test
+  public void theClientAddsWhatItSends() throws Exception {
+    RunInferenceConfig[] sent = new RunInferenceConfig[1];
+    Expanders.register(
+        "config:1",
+        (config, batches) -> {
+          sent[0] = config;
+          return new Expander.Expansion(batches, batches, List.of());
+        });
+    Schema schema = Schema.builder().addDoubleField("x").addStringField("message").addStringField("id").build();
+    pipeline
+        .apply(Create.empty(schema))
+        .apply(
+            RunInference.<Row>of(Models.onnx("m.onnx"))
+                .features("x", "message")
+                .feature(Feature.ofFloats("v", row -> new float[2], 2))
+                .withExpansionService("config:1"));
+    Expanders.unregister("config:1");
+    assertEquals(
+        "{'model':{'onnx':{'uri':'m.onnx'}},'error_handling':{'output':'errors'},'tensor_batch':{'columns':["
+            + "{'name':'x','datatype':'FP64'},{'name':'message','datatype':'STRING'},"
+            + "{'name':'v','datatype':'FP32','shape':['2']}],'opaque_columns':['element'],'return_columns':['x']}}",
+        json(sent[0]));
+  }
+
+  private Path file(String name, String... lines) throws Exception {
+    return Files.write(folder.getRoot().toPath().resolve(name), List.of(lines));
+  }
+
+  @Test
+  public void yamlAndJsonGiveTheSameMessage() throws Exception {
+    Path yaml =
+        file(
+            "c.yaml",
+            "model: {sklearn: {uri: m.skops, methods: [predict]}}  # a comment",
+            "pre_hooks:",
+            "  - scale: {columns: [x], affine: {factor: 1.0e-1, offset: 2}}",
+            "post_hooks:",
+            "  - rename: {columns: {predict: label}}",
+            "batching: {max_batch_size: 16, max_batch_duration_secs: 1}");
+    Path json =
+        file(
+            "c.json",
+            "{\"model\": {\"sklearn\": {\"uri\": \"m.skops\", \"methods\": [\"predict\"]}},",
+            " \"pre_hooks\": [{\"scale\": {\"columns\": [\"x\"], \"affine\": {\"factor\": 0.1, \"offset\": 2.0}}}],",
+            " \"post_hooks\": [{\"rename\": {\"columns\": {\"predict\": \"label\"}}}],",
+            " \"batching\": {\"max_batch_size\": 16, \"max_batch_duration_secs\": 1.0}}");
+    RunInferenceConfig config = RunInference.fromConfig(yaml.toString()).config();
+    assertEquals(RunInference.fromConfig(json.toString()).config(), config);
+    assertEquals(
+        "{'model':{'sklearn':{'uri':'m.skops','methods':['predict']}},"
+            + "'pre_hooks':[{'scale':{'columns':['x'],'affine':{'factor':0.1,'offset':2.0}}}],"
+            + "'post_hooks':[{'rename':{'columns':{'predict':'label'}}}],"
+            + "'batching':{'max_batch_size':'16','max_batch_duration_secs':1.0}}",
+        json(config));
+  }
+
+  @Test
+  public void allProblemsOfAFileAreReportedTogetherWithTheirPaths() throws Exception {
+    Path yaml =
+        file(
+            "c.yaml",
+            "model: {onnx: {uri: 5, path: m.onnx}}",
+            "pre_hooks:",
+            "  - scale: {colums: [x], affine: {factor: much}}",
+            "  - softmax",
+            "outputs: {source: y}",
+            "batching: {max_batch_size: 1.5}");
+    ExpansionException e = assertThrows(ExpansionException.class, () -> RunInference.fromConfig(yaml.toString()));
+    assertEquals(
+        String.join(
+            "\n",
+            "model.onnx.uri: expected text; got 5; put it in quotes",
+            "model.onnx.path: there is no such field; expected one of uri",
+            "pre_hooks[0].scale.colums: there is no such field; expected one of columns, affine, min_max, datatype",
+            "pre_hooks[0].scale.affine.factor: expected a number; got \"much\"",
+            "pre_hooks[1]: expected a mapping with select, cast, scale, reshape, pad, one_hot, concat, softmax, argmax, "
+                + "top_k, labels, threshold, rename; got \"softmax\"",
+            "outputs: expected a list; got {source=y}",
+            "batching.max_batch_size: expected an integer; got 1.5"),
+        e.getMessage().replace(yaml + ": ", ""));
+  }
+
+  @Test
+  public void filesThatAreNoConfigurationAreRefused() throws Exception {
+    Path broken = file("broken.yaml", "model: [");
+    Path empty = file("empty.yaml", "");
+    assertThrows(ExpansionException.class, () -> RunInference.fromConfig(broken.toString()));
+    assertThrows(ExpansionException.class, () -> RunInference.fromConfig(empty.toString()));
+    ExpansionException e = assertThrows(ExpansionException.class, () -> RunInference.fromConfig("nowhere.yaml"));
+    assertEquals("nowhere.yaml: there is no such file in " + Path.of("").toAbsolutePath(), e.getMessage());
+  }
+
+  @Test
+  public void theModelFileCanBeElsewhere() throws Exception {
+    assertEquals(
+        "{'model':{'sklearn':{'uri':'/elsewhere.skops','methods':['predict']}}}",
+        json(RunInference.of(Models.sklearn("m.skops", "predict")).modelUri("/elsewhere.skops").config()));
+  }
+}
