@@ -9,7 +9,10 @@ import org.gradle.api.Project;
 import org.gradle.testfixtures.ProjectBuilder;
 import org.gradle.util.GradleVersion;
 
-/** Evaluates the build scripts with the Gradle on the class path and realises every task; exits with 1 if it can't. */
+/**
+ * Evaluates the build scripts with the Gradle on the class path and realises every task; exits with
+ * 1 if it can't.
+ */
 public final class ModernGradleCheck {
 
   private ModernGradleCheck() {}
@@ -28,12 +31,18 @@ public final class ModernGradleCheck {
 
   private static void check(File directory, File home) throws Exception {
     System.out.println(GradleVersion.current());
-    Project root = ProjectBuilder.builder().withName("java-example").withProjectDir(directory).withGradleUserHomeDir(home).build();
+    Project root =
+        ProjectBuilder.builder()
+            .withName("java-example")
+            .withProjectDir(directory)
+            .withGradleUserHomeDir(home)
+            .build();
     Properties properties = new Properties();
     try (Reader reader = new FileReader(new File(directory, "gradle.properties"))) {
       properties.load(reader);
     }
-    properties.forEach((name, value) -> root.getExtensions().getExtraProperties().set((String) name, value));
+    properties.forEach(
+        (name, value) -> root.getExtensions().getExtraProperties().set((String) name, value));
     Project client = child(root, "client");
     Project samples = child(root, "samples");
     for (Project project : new Project[] {root, client, samples}) {
@@ -48,6 +57,10 @@ public final class ModernGradleCheck {
   }
 
   private static Project child(Project root, String name) {
-    return ProjectBuilder.builder().withName(name).withParent(root).withProjectDir(new File(root.getProjectDir(), name)).build();
+    return ProjectBuilder.builder()
+        .withName(name)
+        .withParent(root)
+        .withProjectDir(new File(root.getProjectDir(), name))
+        .build();
   }
 }

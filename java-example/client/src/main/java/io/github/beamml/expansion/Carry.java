@@ -30,7 +30,10 @@ abstract class Carry<T, C> implements Serializable {
   /** What is carried of an element. */
   abstract C of(T element);
 
-  /** Writes what does not come back as a feature column; {@code row} is the element as a row, if it has a schema. */
+  /**
+   * Writes what does not come back as a feature column; {@code row} is the element as a row, if it
+   * has a schema.
+   */
   abstract void write(T element, Row row, OutputStream out) throws IOException;
 
   /** Returns a reader of the rows of one batch. */
@@ -38,7 +41,10 @@ abstract class Carry<T, C> implements Serializable {
 
   /** Rebuilds what was carried. */
   interface Reader<C> {
-    /** Reads from {@code in} exactly what {@link Carry#write} wrote, and from the batch the columns that came back. */
+    /**
+     * Reads from {@code in} exactly what {@link Carry#write} wrote, and from the batch the columns
+     * that came back.
+     */
     C read(int row, InputStream in) throws IOException;
   }
 

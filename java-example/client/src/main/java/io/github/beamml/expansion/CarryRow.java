@@ -17,8 +17,8 @@ import org.apache.beam.sdk.schemas.SchemaCoder;
 import org.apache.beam.sdk.values.Row;
 
 /**
- * Carries elements that have a schema without sending a feature twice: fields that are features come back as columns, and
- * only the other fields are encoded.
+ * Carries elements that have a schema without sending a feature twice: fields that are features
+ * come back as columns, and only the other fields are encoded.
  */
 final class CarryRow<T> extends Carry<T, T> {
 
@@ -95,7 +95,8 @@ final class CarryRow<T> extends Carry<T, T> {
       for (int i = 0; i < values.length; i++) {
         values[i] = row.getValue(restIndexes[i]);
       }
-      restCoder.encode(Row.withSchema(restCoder.getSchema()).attachValues(Arrays.asList(values)), out);
+      restCoder.encode(
+          Row.withSchema(restCoder.getSchema()).attachValues(Arrays.asList(values)), out);
     }
   }
 
@@ -119,6 +120,8 @@ final class CarryRow<T> extends Carry<T, T> {
         values[restIndexes[i]] = rest.getValue(i);
       }
     }
-    return coder.getFromRowFunction().apply(Row.withSchema(schema).attachValues(Arrays.asList(values)));
+    return coder
+        .getFromRowFunction()
+        .apply(Row.withSchema(schema).attachValues(Arrays.asList(values)));
   }
 }

@@ -23,9 +23,11 @@ import org.yaml.snakeyaml.constructor.SafeConstructor;
 import org.yaml.snakeyaml.error.YAMLException;
 
 /**
- * A configuration in YAML or JSON, under the names of the proto messages: the file that Python reads too.
+ * A configuration in YAML or JSON, under the names of the proto messages: the file that Python
+ * reads too.
  *
- * <p>Only what a message cannot say is checked here, names and kinds of values; the service checks the rest.
+ * <p>Only what a message cannot say is checked here, names and kinds of values; the service checks
+ * the rest.
  */
 final class ConfigFile {
 
@@ -42,7 +44,8 @@ final class ConfigFile {
     try {
       return parse(path.toString(), Files.readString(path));
     } catch (NoSuchFileException e) {
-      throw new ExpansionException(path + ": there is no such file in " + Path.of("").toAbsolutePath(), e);
+      throw new ExpansionException(
+          path + ": there is no such file in " + Path.of("").toAbsolutePath(), e);
     } catch (IOException e) {
       throw new ExpansionException(path + ": cannot be read: " + e.getMessage(), e);
     }
@@ -60,7 +63,8 @@ final class ConfigFile {
     ConfigFile file = new ConfigFile();
     file.checkMessage("", value, RunInferenceConfig.getDescriptor());
     if (!file.problems.isEmpty()) {
-      throw new ExpansionException(file.problems.stream().map(p -> name + ": " + p).collect(Collectors.joining("\n")));
+      throw new ExpansionException(
+          file.problems.stream().map(p -> name + ": " + p).collect(Collectors.joining("\n")));
     }
     RunInferenceConfig.Builder config = RunInferenceConfig.newBuilder();
     try {
@@ -94,7 +98,8 @@ final class ConfigFile {
         return;
       }
       FieldDescriptor valueField = field.getMessageType().findFieldByName("value");
-      ((Map<?, ?>) value).forEach((key, item) -> checkOne(join(path, String.valueOf(key)), item, valueField));
+      ((Map<?, ?>) value)
+          .forEach((key, item) -> checkOne(join(path, String.valueOf(key)), item, valueField));
     } else if (field.isRepeated()) {
       if (!(value instanceof List)) {
         problem(path, "expected a list; got " + show(value));
@@ -117,7 +122,8 @@ final class ConfigFile {
       problem(path, "expected text; got " + show(value) + "; put it in quotes");
     } else if (type == JavaType.BOOLEAN && !(value instanceof Boolean)) {
       problem(path, "expected true or false; got " + show(value));
-    } else if ((type == JavaType.INT || type == JavaType.LONG) && !(value instanceof Integer || value instanceof Long)) {
+    } else if ((type == JavaType.INT || type == JavaType.LONG)
+        && !(value instanceof Integer || value instanceof Long)) {
       problem(path, "expected an integer; got " + show(value));
     } else if ((type == JavaType.DOUBLE || type == JavaType.FLOAT) && !(value instanceof Number)) {
       problem(path, "expected a number; got " + show(value));
@@ -133,10 +139,14 @@ final class ConfigFile {
   }
 
   private static String names(Descriptor type) {
-    return type.getFields().stream().map(FieldDescriptor::getName).collect(Collectors.joining(", "));
+    return type.getFields().stream()
+        .map(FieldDescriptor::getName)
+        .collect(Collectors.joining(", "));
   }
 
   private static String show(Object value) {
-    return value == null ? "nothing" : value instanceof String ? "\"" + value + "\"" : value.toString();
+    return value == null
+        ? "nothing"
+        : value instanceof String ? "\"" + value + "\"" : value.toString();
   }
 }

@@ -27,8 +27,12 @@ public interface Expander {
     private final PCollection<byte[]> errors;
     private final List<Field> predictions;
 
-    /** Creates an expansion from TensorBatches of predictions and of errors, and the prediction columns in order. */
-    public Expansion(PCollection<byte[]> output, PCollection<byte[]> errors, List<Field> predictions) {
+    /**
+     * Creates an expansion from TensorBatches of predictions and of errors, and the prediction
+     * columns in order.
+     */
+    public Expansion(
+        PCollection<byte[]> output, PCollection<byte[]> errors, List<Field> predictions) {
       this.output = output;
       this.errors = errors;
       this.predictions = List.copyOf(predictions);

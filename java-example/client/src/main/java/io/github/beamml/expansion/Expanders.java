@@ -5,8 +5,9 @@ import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 
 /**
- * Expanders of this JVM that an address names, so that a pipeline under test meets a fake where it would call a service,
- * whatever way it takes the address: {@link RunInference#withExpansionService} or {@code --expansionService}.
+ * Expanders of this JVM that an address names, so that a pipeline under test meets a fake where it
+ * would call a service, whatever way it takes the address: {@link
+ * RunInference#withExpansionService} or {@code --expansionService}.
  */
 public final class Expanders {
 

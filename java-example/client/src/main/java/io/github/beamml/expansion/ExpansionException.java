@@ -2,8 +2,9 @@
 package io.github.beamml.expansion;
 
 /**
- * The expansion service refused a configuration, could not be reached, or could not be started. The message is written for
- * the person who builds the pipeline: one problem a line, each with what is wrong and how to mend it.
+ * The expansion service refused a configuration, could not be reached, or could not be started. The
+ * message is written for the person who builds the pipeline: one problem a line, each with what is
+ * wrong and how to mend it.
  */
 public final class ExpansionException extends RuntimeException {
 

@@ -9,8 +9,8 @@ public interface ExpansionOptions extends PipelineOptions {
 
   /** Address of the expansion service, for steps that name none themselves. */
   @Description(
-      "host:port of the beam-ml-expansion service that expands RunInference, for steps that name none themselves."
-          + " Default: the client starts one.")
+      "host:port of the beam-ml-expansion service that expands RunInference, for steps that name"
+          + " none themselves. Default: the client starts one.")
   String getExpansionService();
 
   /** Sets the address of the expansion service. */

@@ -9,12 +9,15 @@ import org.apache.beam.sdk.transforms.SerializableFunction;
 import org.apache.beam.sdk.values.Row;
 
 /**
- * One feature column and how an element gives it: what a type without a Beam schema needs, and the fast way for any type.
+ * One feature column and how an element gives it: what a type without a Beam schema needs, and the
+ * fast way for any type.
  *
- * <p>A function that returns null makes its element an error row, as does one that throws. NaN is data.
+ * <p>A function that returns null makes its element an error row, as does one that throws. NaN is
+ * data.
  *
- * <p>{@code shape} is that of one row; -1 is a dimension whose size differs from row to row, of which there may be one. No
- * shape means a vector of any length. Tensors are flat, in row-major order.
+ * <p>{@code shape} is that of one row; -1 is a dimension whose size differs from row to row, of
+ * which there may be one. No shape means a vector of any length. Tensors are flat, in row-major
+ * order.
  *
  * @param <T> the type of the elements
  */
@@ -66,32 +69,38 @@ public final class Feature<T> implements Serializable {
   }
 
   /** A tensor of FP64. */
-  public static <T> Feature<T> ofDoubles(String name, SerializableFunction<T, double[]> function, long... shape) {
+  public static <T> Feature<T> ofDoubles(
+      String name, SerializableFunction<T, double[]> function, long... shape) {
     return tensor(name, Datatype.FP64, function, ColumnWriter::putAll, shape);
   }
 
   /** A tensor of FP32. */
-  public static <T> Feature<T> ofFloats(String name, SerializableFunction<T, float[]> function, long... shape) {
+  public static <T> Feature<T> ofFloats(
+      String name, SerializableFunction<T, float[]> function, long... shape) {
     return tensor(name, Datatype.FP32, function, ColumnWriter::putAll, shape);
   }
 
   /** A tensor of INT64. */
-  public static <T> Feature<T> ofLongs(String name, SerializableFunction<T, long[]> function, long... shape) {
+  public static <T> Feature<T> ofLongs(
+      String name, SerializableFunction<T, long[]> function, long... shape) {
     return tensor(name, Datatype.INT64, function, ColumnWriter::putAll, shape);
   }
 
   /** A tensor of INT32. */
-  public static <T> Feature<T> ofInts(String name, SerializableFunction<T, int[]> function, long... shape) {
+  public static <T> Feature<T> ofInts(
+      String name, SerializableFunction<T, int[]> function, long... shape) {
     return tensor(name, Datatype.INT32, function, ColumnWriter::putAll, shape);
   }
 
   /** A tensor of UINT8, such as the pixels of an image: each byte counts from 0 to 255. */
-  public static <T> Feature<T> ofUnsignedBytes(String name, SerializableFunction<T, byte[]> function, long... shape) {
+  public static <T> Feature<T> ofUnsignedBytes(
+      String name, SerializableFunction<T, byte[]> function, long... shape) {
     return tensor(name, Datatype.UINT8, function, ColumnWriter::putAll, shape);
   }
 
   /** A tensor of STRING; every dimension is known, and at least one is given. */
-  public static <T> Feature<T> ofStrings(String name, SerializableFunction<T, String[]> function, long... shape) {
+  public static <T> Feature<T> ofStrings(
+      String name, SerializableFunction<T, String[]> function, long... shape) {
     return tensor(
         name,
         Datatype.STRING,
@@ -111,12 +120,17 @@ public final class Feature<T> implements Serializable {
   }
 
   private static <T, V> Feature<T> tensor(
-      String name, Datatype datatype, SerializableFunction<T, V> function, Put<V> put, long... shape) {
+      String name,
+      Datatype datatype,
+      SerializableFunction<T, V> function,
+      Put<V> put,
+      long... shape) {
     Field.Builder field = Field.newBuilder().setName(name).setDatatype(datatype.name());
     int unknown = shape.length == 0 ? 1 : 0;
     for (long size : shape) {
       if (size < -1) {
-        throw new IllegalArgumentException("feature \"" + name + "\": a dimension of " + size + "; expected -1 or more");
+        throw new IllegalArgumentException(
+            "feature \"" + name + "\": a dimension of " + size + "; expected -1 or more");
       }
       unknown += size < 0 ? 1 : 0;
       field.addShape(size);
@@ -126,7 +140,11 @@ public final class Feature<T> implements Serializable {
     }
     if (unknown > 1 || unknown > 0 && datatype == Datatype.STRING) {
       throw new IllegalArgumentException(
-          "feature \"" + name + "\": " + unknown + " unknown dimensions; expected "
+          "feature \""
+              + name
+              + "\": "
+              + unknown
+              + " unknown dimensions; expected "
               + (datatype == Datatype.STRING ? "none for STRING" : "one at most"));
     }
     return new Feature<>(field.build(), new Extractor<>(function, put));
@@ -142,7 +160,10 @@ public final class Feature<T> implements Serializable {
     return source instanceof FieldFeature;
   }
 
-  /** Puts one row into the column; {@code row} is the element as a row, or null if no feature needs one. */
+  /**
+   * Puts one row into the column; {@code row} is the element as a row, or null if no feature needs
+   * one.
+   */
   void write(T element, Row row, ColumnWriter column) {
     source.write(element, row, column);
   }

@@ -22,13 +22,18 @@ final class FieldFeature implements Feature.Source<Object> {
   /**
    * The feature of a field.
    *
-   * @param shape the shape of one row where it is known; empty means what the schema says: unknown dimensions for arrays
-   * @throws IllegalArgumentException if there is no such field, or its type is none that a tensor holds
+   * @param shape the shape of one row where it is known; empty means what the schema says: unknown
+   *     dimensions for arrays
+   * @throws IllegalArgumentException if there is no such field, or its type is none that a tensor
+   *     holds
    */
   static Feature<Object> of(Schema schema, String name, long... shape) {
     if (!schema.hasField(name)) {
       throw new IllegalArgumentException(
-          "feature \"" + name + "\" is no field of the input; its fields are " + schema.getFieldNames());
+          "feature \""
+              + name
+              + "\" is no field of the input; its fields are "
+              + schema.getFieldNames());
     }
     Schema.FieldType type = schema.getField(name).getType();
     Field column =
@@ -36,12 +41,21 @@ final class FieldFeature implements Feature.Source<Object> {
             .orElseThrow(
                 () ->
                     new IllegalArgumentException(
-                        "feature \"" + name + "\" has type " + type.getTypeName() + ", which no tensor holds; expected a number, boolean, "
+                        "feature \""
+                            + name
+                            + "\" has type "
+                            + type.getTypeName()
+                            + ", which no tensor holds; expected a number, boolean, "
                             + "string, bytes or arrays of them, or give it with Feature.of…"));
     if (shape.length > 0) {
       if (shape.length != column.getShapeCount()) {
         throw new IllegalArgumentException(
-            "feature \"" + name + "\" is given " + shape.length + " dimensions; its type has " + column.getShapeCount());
+            "feature \""
+                + name
+                + "\" is given "
+                + shape.length
+                + " dimensions; its type has "
+                + column.getShapeCount());
       }
       Field.Builder known = column.toBuilder().clearShape();
       for (long size : shape) {

@@ -23,10 +23,11 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * Operations on columns: before the model ({@link RunInference#preHooks}) on features, after it ({@link
- * RunInference#postHooks}) on predictions. Shapes and axes are those of one row.
+ * Operations on columns: before the model ({@link RunInference#preHooks}) on features, after it
+ * ({@link RunInference#postHooks}) on predictions. Shapes and axes are those of one row.
  *
- * <p>Here are the settings that most pipelines need; the messages of {@code io.github.beamml.expansion.v1} have all of them.
+ * <p>Here are the settings that most pipelines need; the messages of {@code
+ * io.github.beamml.expansion.v1} have all of them.
  */
 public final class Hooks {
 
@@ -34,16 +35,25 @@ public final class Hooks {
 
   /** Keeps these columns, in this order, and drops the others. */
   public static Hook select(String... columns) {
-    return Hook.newBuilder().setSelect(Select.newBuilder().addAllColumns(Arrays.asList(columns))).build();
+    return Hook.newBuilder()
+        .setSelect(Select.newBuilder().addAllColumns(Arrays.asList(columns)))
+        .build();
   }
 
   /** Converts columns to another datatype; a value that does not fit makes its row an error row. */
   public static Hook cast(Datatype datatype, String... columns) {
-    Cast cast = Cast.newBuilder().addAllColumns(Arrays.asList(columns)).setDatatype(datatype.name()).build();
+    Cast cast =
+        Cast.newBuilder()
+            .addAllColumns(Arrays.asList(columns))
+            .setDatatype(datatype.name())
+            .build();
     return Hook.newBuilder().setCast(cast).build();
   }
 
-  /** x × {@code factor} + {@code offset}, elementwise; floating columns keep their datatype, others become FP32. */
+  /**
+   * x × {@code factor} + {@code offset}, elementwise; floating columns keep their datatype, others
+   * become FP32.
+   */
   public static Hook scale(double factor, double offset, String... columns) {
     Affine affine = Affine.newBuilder().setFactor(factor).setOffset(offset).build();
     return Hook.newBuilder()
@@ -59,14 +69,19 @@ public final class Hooks {
         .build();
   }
 
-  /** Gives the rows of a column another shape; one dimension may be -1, which takes what is left. */
+  /**
+   * Gives the rows of a column another shape; one dimension may be -1, which takes what is left.
+   */
   public static Hook reshape(String column, long... shape) {
     Reshape.Builder reshape = Reshape.newBuilder().setColumn(column);
     Arrays.stream(shape).forEach(reshape::addShape);
     return Hook.newBuilder().setReshape(reshape).build();
   }
 
-  /** Pads rows with zeros to this many elements along their first axis; a longer row becomes an error row. */
+  /**
+   * Pads rows with zeros to this many elements along their first axis; a longer row becomes an
+   * error row.
+   */
   public static Hook padToLength(long length, String... columns) {
     return pad(Pad.newBuilder().setLength(length), columns);
   }
@@ -85,19 +100,26 @@ public final class Hooks {
     return Hook.newBuilder().setPad(pad.addAllColumns(Arrays.asList(columns))).build();
   }
 
-  /** Turns integers in [0, {@code depth}) into FP32 vectors with 1 at their index and 0 elsewhere. */
+  /**
+   * Turns integers in [0, {@code depth}) into FP32 vectors with 1 at their index and 0 elsewhere.
+   */
   public static Hook oneHot(String column, long depth) {
-    return Hook.newBuilder().setOneHot(OneHot.newBuilder().setColumn(column).setDepth(depth)).build();
+    return Hook.newBuilder()
+        .setOneHot(OneHot.newBuilder().setColumn(column).setDepth(depth))
+        .build();
   }
 
   /** Turns texts into FP32 vectors with 1 at their index in {@code categories} and 0 elsewhere. */
   public static Hook oneHot(String column, List<String> categories) {
-    return Hook.newBuilder().setOneHot(OneHot.newBuilder().setColumn(column).addAllCategories(categories)).build();
+    return Hook.newBuilder()
+        .setOneHot(OneHot.newBuilder().setColumn(column).addAllCategories(categories))
+        .build();
   }
 
   /** Joins columns into one along their first axis; scalars count as vectors of one element. */
   public static Hook concat(String output, String... columns) {
-    Concat concat = Concat.newBuilder().setOutput(output).addAllColumns(Arrays.asList(columns)).build();
+    Concat concat =
+        Concat.newBuilder().setOutput(output).addAllColumns(Arrays.asList(columns)).build();
     return Hook.newBuilder().setConcat(concat).build();
   }
 
@@ -108,15 +130,22 @@ public final class Hooks {
 
   /** Turns the scores of a column into probabilities, in column {@code output}. */
   public static Hook softmax(String column, String output) {
-    return Hook.newBuilder().setSoftmax(Softmax.newBuilder().setColumn(column).setOutput(output)).build();
+    return Hook.newBuilder()
+        .setSoftmax(Softmax.newBuilder().setColumn(column).setOutput(output))
+        .build();
   }
 
   /** The index (INT64, from 0) of the largest value along the last axis. */
   public static Hook argmax(String column, String output) {
-    return Hook.newBuilder().setArgmax(Argmax.newBuilder().setColumn(column).setOutput(output)).build();
+    return Hook.newBuilder()
+        .setArgmax(Argmax.newBuilder().setColumn(column).setOutput(output))
+        .build();
   }
 
-  /** The {@code k} largest values along the last axis, descending, and their indices (INT64, from 0). */
+  /**
+   * The {@code k} largest values along the last axis, descending, and their indices (INT64, from
+   * 0).
+   */
   public static Hook topK(String column, long k, String valuesOutput, String indicesOutput) {
     TopK topK =
         TopK.newBuilder()

@@ -16,7 +16,8 @@ public final class InferenceError<T> {
   private final String message;
   private final String modelId;
 
-  private InferenceError(T element, String stage, String errorType, String message, String modelId) {
+  private InferenceError(
+      T element, String stage, String errorType, String message, String modelId) {
     this.element = element;
     this.stage = stage;
     this.errorType = errorType;
@@ -25,7 +26,8 @@ public final class InferenceError<T> {
   }
 
   /** Creates an error, for tests of what comes after one. */
-  public static <T> InferenceError<T> of(T element, String stage, String errorType, String message, String modelId) {
+  public static <T> InferenceError<T> of(
+      T element, String stage, String errorType, String message, String modelId) {
     return new InferenceError<>(element, stage, errorType, message, modelId);
   }
 
@@ -74,7 +76,16 @@ public final class InferenceError<T> {
 
   @Override
   public String toString() {
-    return "InferenceError{element=" + element + ", stage=" + stage + ", errorType=" + errorType + ", message=" + message
-        + ", modelId=" + modelId + "}";
+    return "InferenceError{element="
+        + element
+        + ", stage="
+        + stage
+        + ", errorType="
+        + errorType
+        + ", message="
+        + message
+        + ", modelId="
+        + modelId
+        + "}";
   }
 }

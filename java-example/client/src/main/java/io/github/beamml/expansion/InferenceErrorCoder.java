@@ -33,7 +33,11 @@ final class InferenceErrorCoder<T> extends StructuredCoder<InferenceError<T>> {
   @Override
   public InferenceError<T> decode(InputStream in) throws IOException {
     return InferenceError.of(
-        elementCoder.decode(in), TEXT.decode(in), TEXT.decode(in), TEXT.decode(in), TEXT.decode(in));
+        elementCoder.decode(in),
+        TEXT.decode(in),
+        TEXT.decode(in),
+        TEXT.decode(in),
+        TEXT.decode(in));
   }
 
   @Override

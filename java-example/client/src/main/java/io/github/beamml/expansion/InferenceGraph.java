@@ -26,11 +26,17 @@ import org.apache.beam.sdk.values.TupleTag;
 import org.apache.beam.sdk.values.TupleTagList;
 import org.apache.beam.sdk.values.WindowingStrategy;
 
-/** The steps of one {@link RunInference}: Pack (Java) → Expand (Python) → Restore and RestoreErrors (Java). */
+/**
+ * The steps of one {@link RunInference}: Pack (Java) → Expand (Python) → Restore and RestoreErrors
+ * (Java).
+ */
 final class InferenceGraph<T, C> {
 
-  /** Columns that errors have of their own: a feature of such a name cannot come back beside them. */
-  private static final Set<String> ERROR_COLUMNS = Set.of("stage", "error_type", "message", "model_id");
+  /**
+   * Columns that errors have of their own: a feature of such a name cannot come back beside them.
+   */
+  private static final Set<String> ERROR_COLUMNS =
+      Set.of("stage", "error_type", "message", "model_id");
 
   private final PCollection<T> input;
   private final RunInferenceConfig config;
@@ -55,23 +61,29 @@ final class InferenceGraph<T, C> {
             .collect(Collectors.toList());
     Carry<T, C> carry = carryChoice.of(input.getCoder(), returnable);
     @SuppressWarnings("unchecked")
-    Coder<BoundedWindow> windowCoder = (Coder<BoundedWindow>) input.getWindowingStrategy().getWindowFn().windowCoder();
+    Coder<BoundedWindow> windowCoder =
+        (Coder<BoundedWindow>) input.getWindowingStrategy().getWindowFn().windowCoder();
     this.packing = new Packing<>(features, carry, toRow(features, carry), windowCoder);
     this.config = complete(config);
     long elementBytes = config.getBatching().getMaxElementBytes();
-    this.limits = new BatchLimits(wireBatchBytes, elementBytes > 0 ? elementBytes : BatchLimits.DEFAULT_ELEMENT_BYTES);
+    this.limits =
+        new BatchLimits(
+            wireBatchBytes, elementBytes > 0 ? elementBytes : BatchLimits.DEFAULT_ELEMENT_BYTES);
   }
 
   /** The schema of a collection's elements, or null. */
   static Schema schemaOf(PCollection<?> input) {
-    return input.getCoder() instanceof SchemaCoder ? ((SchemaCoder<?>) input.getCoder()).getSchema() : null;
+    return input.getCoder() instanceof SchemaCoder
+        ? ((SchemaCoder<?>) input.getCoder()).getSchema()
+        : null;
   }
 
   private void checkNames(List<Feature<? super T>> features) {
     Set<String> names = new HashSet<>();
     for (Feature<? super T> feature : features) {
       if (!names.add(feature.field().getName())) {
-        throw new IllegalArgumentException("feature \"" + feature.field().getName() + "\" is given twice");
+        throw new IllegalArgumentException(
+            "feature \"" + feature.field().getName() + "\" is given twice");
       }
     }
     if (names.isEmpty()) {
@@ -116,20 +128,29 @@ final class InferenceGraph<T, C> {
     Schema schema = SchemaFields.schema(expansion.predictions());
     Coder<C> coder = packing.carry.coder();
     PCollection<Prediction<C>> output =
-        placed(expansion.output().apply("Restore", ParDo.of(new RestoreFn.Predictions<>(packing, schema))))
+        placed(
+                expansion
+                    .output()
+                    .apply("Restore", ParDo.of(new RestoreFn.Predictions<>(packing, schema))))
             .setCoder(new PredictionCoder<>(coder, schema));
     Coder<InferenceError<C>> errorCoder = new InferenceErrorCoder<>(coder);
     PCollection<InferenceError<C>> modelErrors =
-        placed(expansion.errors().apply("RestoreErrors", ParDo.of(new RestoreFn.Errors<>(packing)))).setCoder(errorCoder);
+        placed(expansion.errors().apply("RestoreErrors", ParDo.of(new RestoreFn.Errors<>(packing))))
+            .setCoder(errorCoder);
     PCollection<InferenceError<C>> packErrors = packed.get(errorsTag).setCoder(errorCoder);
     PCollection<InferenceError<C>> errors =
         PCollectionList.of(packErrors).and(modelErrors).apply("Errors", Flatten.pCollections());
     return new Predictions<>(outputTag, output, errorsTag, errors);
   }
 
-  /** Restored elements are windowed as the input is. Set directly, since that is no choice of the user's. */
+  /**
+   * Restored elements are windowed as the input is. Set directly, since that is no choice of the
+   * user's.
+   */
   private <R> PCollection<R> placed(PCollection<R> restored) {
-    return restored.setWindowingStrategyInternal(input.getWindowingStrategy()).setIsBoundedInternal(input.isBounded());
+    return restored
+        .setWindowingStrategyInternal(input.getWindowingStrategy())
+        .setIsBoundedInternal(input.isBounded());
   }
 
   /** What the service says of a model without an id: its uri. */

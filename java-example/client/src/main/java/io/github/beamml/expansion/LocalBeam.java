@@ -17,8 +17,8 @@ import org.apache.beam.sdk.options.PortablePipelineOptions;
 import org.apache.beam.vendor.grpc.v1p69p0.io.grpc.ManagedChannel;
 
 /**
- * A complete Beam on this machine: an expansion service with its local runner, and workers for Java steps in this JVM. For
- * development and small batch jobs.
+ * A complete Beam on this machine: an expansion service with its local runner, and workers for Java
+ * steps in this JVM. For development and small batch jobs.
  *
  * <pre>{@code
  * try (LocalBeam beam = LocalBeam.start()) {
@@ -28,16 +28,20 @@ import org.apache.beam.vendor.grpc.v1p69p0.io.grpc.ManagedChannel;
  * }
  * }</pre>
  *
- * <p>Needs {@code org.apache.beam:beam-runners-portability-java}, {@code org.apache.beam:beam-sdks-java-harness} and {@code
- * com.github.jbellis:jamm} at run time.
+ * <p>Needs {@code org.apache.beam:beam-runners-portability-java}, {@code
+ * org.apache.beam:beam-sdks-java-harness} and {@code com.github.jbellis:jamm} at run time.
  */
 public final class LocalBeam implements AutoCloseable {
 
   private static final String RUNNER = "org.apache.beam.runners.portability.PortableRunner";
 
-  /** Beam's harness leaves gRPC channels to the garbage collector, and gRPC calls that a severe error. It is none. */
+  /**
+   * Beam's harness leaves gRPC channels to the garbage collector, and gRPC calls that a severe
+   * error. It is none.
+   */
   private static final Logger ORPHANED_CHANNELS =
-      Logger.getLogger(ManagedChannel.class.getPackage().getName() + ".internal.ManagedChannelOrphanWrapper");
+      Logger.getLogger(
+          ManagedChannel.class.getPackage().getName() + ".internal.ManagedChannelOrphanWrapper");
 
   static {
     ORPHANED_CHANNELS.setLevel(Level.OFF);
@@ -83,8 +87,10 @@ public final class LocalBeam implements AutoCloseable {
   /**
    * Starts workers only, for a service and a runner that run already.
    *
-   * @param expansionService host:port of the expansion service; null makes {@link RunInference} start one
-   * @param jobEndpoint host:port of a job service on this machine: of {@code serve --local-runner}, Prism or Flink
+   * @param expansionService host:port of the expansion service; null makes {@link RunInference}
+   *     start one
+   * @param jobEndpoint host:port of a job service on this machine: of {@code serve --local-runner},
+   *     Prism or Flink
    */
   public static LocalBeam attach(String expansionService, String jobEndpoint) {
     checkLibraries();
@@ -105,7 +111,8 @@ public final class LocalBeam implements AutoCloseable {
     // LOOPBACK says the same, but then Beam fails as soon as a pipeline has a Python step.
     portable.setDefaultEnvironmentType("EXTERNAL");
     portable.setDefaultEnvironmentConfig(workers.getApiServiceDescriptor().getUrl());
-    // The workers have this JVM's classes. Without a file to stage, Beam would stage the whole class path for each run.
+    // The workers have this JVM's classes. Without a file to stage, Beam would stage the whole
+    // class path for each run.
     portable.setFilesToStage(List.of(nothingToStage.toString()));
     return options;
   }
@@ -147,7 +154,8 @@ public final class LocalBeam implements AutoCloseable {
     try {
       Class.forName(className, false, LocalBeam.class.getClassLoader());
     } catch (ClassNotFoundException e) {
-      throw new ExpansionException("LocalBeam needs " + artifact + " on the class path at run time; add it to the build", e);
+      throw new ExpansionException(
+          "LocalBeam needs " + artifact + " on the class path at run time; add it to the build", e);
     }
   }
 
@@ -156,7 +164,8 @@ public final class LocalBeam implements AutoCloseable {
     try {
       return (Class<? extends PipelineRunner<?>>) Class.forName(RUNNER);
     } catch (ClassNotFoundException e) {
-      throw new ExpansionException("LocalBeam needs org.apache.beam:beam-runners-portability-java", e);
+      throw new ExpansionException(
+          "LocalBeam needs org.apache.beam:beam-runners-portability-java", e);
     }
   }
 }

@@ -14,12 +14,13 @@ import org.joda.time.Duration;
 import org.joda.time.Instant;
 
 /**
- * Packs elements into TensorBatches in the global window, each at the earliest timestamp of its elements, so that none is
- * ahead of the watermark that they hold.
+ * Packs elements into TensorBatches in the global window, each at the earliest timestamp of its
+ * elements, so that none is ahead of the watermark that they hold.
  *
- * <p>A DoFn that asks for the window is called once for each window of an element. Consecutive calls with one and the same
- * object, timestamp and pane, and a window not seen yet, are therefore one element: packed once, inferred once. Where they
- * were several equal elements in different windows, the result is the same.
+ * <p>A DoFn that asks for the window is called once for each window of an element. Consecutive
+ * calls with one and the same object, timestamp and pane, and a window not seen yet, are therefore
+ * one element: packed once, inferred once. Where they were several equal elements in different
+ * windows, the result is the same.
  */
 final class PackFn<T, C> extends DoFn<T, byte[]> {
 
@@ -31,20 +32,29 @@ final class PackFn<T, C> extends DoFn<T, byte[]> {
   private final TupleTag<InferenceError<C>> errors;
 
   private transient Packing<T, C>.Rows rows;
+
   /** The element whose row is open, or that failed; its windows so far. */
   private transient T current;
+
   private transient Placement placement;
   private transient InferenceError<C> failure;
   private transient Instant earliest;
 
-  PackFn(Packing<T, C> packing, BatchLimits limits, String modelId, TupleTag<InferenceError<C>> errors) {
+  PackFn(
+      Packing<T, C> packing,
+      BatchLimits limits,
+      String modelId,
+      TupleTag<InferenceError<C>> errors) {
     this.packing = packing;
     this.limits = limits;
     this.modelId = modelId;
     this.errors = errors;
   }
 
-  /** Batches are earlier than the element that fills them, though never earlier than the bundle's first. */
+  /**
+   * Batches are earlier than the element that fills them, though never earlier than the bundle's
+   * first.
+   */
   @Override
   @Deprecated
   public Duration getAllowedTimestampSkew() {
@@ -65,7 +75,11 @@ final class PackFn<T, C> extends DoFn<T, byte[]> {
   /** Takes one window of one element. */
   @ProcessElement
   public void process(
-      @Element T element, @Timestamp Instant timestamp, BoundedWindow window, PaneInfo pane, MultiOutputReceiver out)
+      @Element T element,
+      @Timestamp Instant timestamp,
+      BoundedWindow window,
+      PaneInfo pane,
+      MultiOutputReceiver out)
       throws IOException {
     if (isCurrent(element, timestamp, pane) && !placement.windows.contains(window)) {
       placement.windows.add(window);
@@ -102,7 +116,10 @@ final class PackFn<T, C> extends DoFn<T, byte[]> {
         && pane.equals(placement.pane);
   }
 
-  /** Opens the row of an element, in a new batch if it would make this one too large, or notes why it has none. */
+  /**
+   * Opens the row of an element, in a new batch if it would make this one too large, or notes why
+   * it has none.
+   */
   private void open(T element, MultiOutputReceiver out) throws IOException {
     put(element);
     if (failure == null && rows.count() > 0 && rows.size() > limits.bytes) {
@@ -129,7 +146,10 @@ final class PackFn<T, C> extends DoFn<T, byte[]> {
       fail(
           element,
           "ElementTooLarge",
-          "an element of " + rows.sizeOfRow() + " bytes; batching.max_element_bytes allows " + limits.elementBytes);
+          "an element of "
+              + rows.sizeOfRow()
+              + " bytes; batching.max_element_bytes allows "
+              + limits.elementBytes);
     }
   }
 
@@ -158,7 +178,8 @@ final class PackFn<T, C> extends DoFn<T, byte[]> {
   private void flush(MultiOutputReceiver out) {
     Instant timestamp = earliest;
     out.get(RunInference.BATCHES)
-        .outputWindowedValue(finish(), timestamp, List.of(GlobalWindow.INSTANCE), PaneInfo.NO_FIRING);
+        .outputWindowedValue(
+            finish(), timestamp, List.of(GlobalWindow.INSTANCE), PaneInfo.NO_FIRING);
   }
 
   private byte[] finish() {

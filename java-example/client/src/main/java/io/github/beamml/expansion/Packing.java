@@ -15,8 +15,8 @@ import org.apache.beam.sdk.transforms.windowing.BoundedWindow;
 import org.apache.beam.sdk.values.Row;
 
 /**
- * What a TensorBatch of these elements holds, in columns: the features, then one BYTES column with what is carried and the
- * element's {@link Placement}. Packing and restoring share it.
+ * What a TensorBatch of these elements holds, in columns: the features, then one BYTES column with
+ * what is carried and the element's {@link Placement}. Packing and restoring share it.
  */
 final class Packing<T, C> implements Serializable {
 
@@ -24,8 +24,10 @@ final class Packing<T, C> implements Serializable {
 
   final List<Feature<? super T>> features;
   final Carry<T, C> carry;
+
   /** The element as a row, or null where no one reads it as one. */
   final SerializableFunction<T, Row> toRow;
+
   final Coder<BoundedWindow> windowCoder;
   final String opaqueColumn;
 
@@ -66,8 +68,9 @@ final class Packing<T, C> implements Serializable {
   }
 
   /**
-   * The batch under construction. A row is opened by {@link #putFeatures} and {@link #putCarried}, and closed by {@link
-   * #close} once all the windows of its element are known, or taken back by {@link #rollback}.
+   * The batch under construction. A row is opened by {@link #putFeatures} and {@link #putCarried},
+   * and closed by {@link #close} once all the windows of its element are known, or taken back by
+   * {@link #rollback}.
    */
   final class Rows {
     private final TensorBatchWriter writer;

@@ -18,16 +18,19 @@ import org.joda.time.Duration;
 import org.joda.time.Instant;
 
 /**
- * Where an element is in event time. It travels with the element, because batches travel in the global window: 8 bytes of
- * big-endian milliseconds, the pane, the number of windows and the windows, each in its own coder.
+ * Where an element is in event time. It travels with the element, because batches travel in the
+ * global window: 8 bytes of big-endian milliseconds, the pane, the number of windows and the
+ * windows, each in its own coder.
  */
 final class Placement {
 
   /**
-   * Allows every timestamp. Beam subtracts it from the input's timestamp for each output: with Long.MAX_VALUE, which other
-   * code has for it, that overflows, and the exception inside costs more than all else that is done for an element.
+   * Allows every timestamp. Beam subtracts it from the input's timestamp for each output: with
+   * Long.MAX_VALUE, which other code has for it, that overflows, and the exception inside costs
+   * more than all else that is done for an element.
    */
-  static final Duration ANY_SKEW = new Duration(BoundedWindow.TIMESTAMP_MIN_VALUE, BoundedWindow.TIMESTAMP_MAX_VALUE);
+  static final Duration ANY_SKEW =
+      new Duration(BoundedWindow.TIMESTAMP_MIN_VALUE, BoundedWindow.TIMESTAMP_MAX_VALUE);
 
   final Instant timestamp;
   final List<BoundedWindow> windows;
@@ -39,7 +42,10 @@ final class Placement {
     this.pane = pane;
   }
 
-  /** Writes placements. Neighbours often share one, whose bytes are then written again without encoding it again. */
+  /**
+   * Writes placements. Neighbours often share one, whose bytes are then written again without
+   * encoding it again.
+   */
   static final class Writer {
     private final Coder<BoundedWindow> windowCoder;
     private final ByteArrayOutputStream bytes = new ByteArrayOutputStream();

@@ -8,8 +8,9 @@ import org.apache.beam.sdk.values.Row;
 /**
  * An element and what the model says of it.
  *
- * <p>The getters widen: {@link #getDouble} reads FLOAT and integers too, {@link #getLong} every integer, {@link #getDoubles}
- * every tensor of numbers. {@link #values()} has the prediction as it is.
+ * <p>The getters widen: {@link #getDouble} reads FLOAT and integers too, {@link #getLong} every
+ * integer, {@link #getDoubles} every tensor of numbers. {@link #values()} has the prediction as it
+ * is.
  *
  * @param <T> the type of the element, or of what {@link RunInference#carry} makes of it
  */
@@ -59,7 +60,8 @@ public final class Prediction<T> {
   public long getLong(String column) {
     Object value = values.getValue(column);
     if (value instanceof Double || value instanceof Float) {
-      throw new ClassCastException("column \"" + column + "\" holds no integers; read it with getDouble");
+      throw new ClassCastException(
+          "column \"" + column + "\" holds no integers; read it with getDouble");
     }
     return ((Number) value).longValue();
   }

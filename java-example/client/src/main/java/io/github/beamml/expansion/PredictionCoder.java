@@ -11,7 +11,10 @@ import org.apache.beam.sdk.coders.StringUtf8Coder;
 import org.apache.beam.sdk.coders.StructuredCoder;
 import org.apache.beam.sdk.schemas.Schema;
 
-/** The coder of {@link Prediction}: the element in its own coder, then the values as a row, then the model's id. */
+/**
+ * The coder of {@link Prediction}: the element in its own coder, then the values as a row, then the
+ * model's id.
+ */
 final class PredictionCoder<T> extends StructuredCoder<Prediction<T>> {
 
   private static final long serialVersionUID = 1L;
@@ -41,7 +44,8 @@ final class PredictionCoder<T> extends StructuredCoder<Prediction<T>> {
 
   @Override
   public Prediction<T> decode(InputStream in) throws IOException {
-    return Prediction.of(elementCoder.decode(in), valuesCoder.decode(in), StringUtf8Coder.of().decode(in));
+    return Prediction.of(
+        elementCoder.decode(in), valuesCoder.decode(in), StringUtf8Coder.of().decode(in));
   }
 
   @Override

@@ -13,8 +13,8 @@ import org.apache.beam.sdk.values.Row;
 import org.apache.beam.sdk.values.TupleTag;
 
 /**
- * What {@link RunInference} gives: a prediction for each element that got one, an error for each that did not. Together they
- * are as many as the elements.
+ * What {@link RunInference} gives: a prediction for each element that got one, an error for each
+ * that did not. Together they are as many as the elements.
  *
  * @param <T> the type of the elements, or of what {@link RunInference#carry} makes of them
  */
@@ -55,10 +55,11 @@ public final class Predictions<T> implements POutput {
   }
 
   /**
-   * The predictions as rows for SQL, BigQuery or Iceberg: the fields of the element, then the prediction columns, then {@code
-   * model_id}.
+   * The predictions as rows for SQL, BigQuery or Iceberg: the fields of the element, then the
+   * prediction columns, then {@code model_id}.
    *
-   * @throws IllegalStateException if elements have no schema, or a prediction column has the name of one of their fields
+   * @throws IllegalStateException if elements have no schema, or a prediction column has the name
+   *     of one of their fields
    */
   public PCollection<Row> outputRows() {
     if (outputRows == null) {
@@ -69,8 +70,8 @@ public final class Predictions<T> implements POutput {
   }
 
   /**
-   * The errors as rows: {@code element}, itself a row, then {@code stage}, {@code error_type}, {@code message} and {@code
-   * model_id}.
+   * The errors as rows: {@code element}, itself a row, then {@code stage}, {@code error_type},
+   * {@code message} and {@code model_id}.
    *
    * @throws IllegalStateException if elements have no schema
    */
@@ -97,7 +98,8 @@ public final class Predictions<T> implements POutput {
   }
 
   @Override
-  public void finishSpecifyingOutput(String transformName, PInput input, PTransform<?, ?> transform) {
+  public void finishSpecifyingOutput(
+      String transformName, PInput input, PTransform<?, ?> transform) {
     name = transformName;
   }
 }

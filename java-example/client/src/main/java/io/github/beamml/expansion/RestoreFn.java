@@ -13,8 +13,8 @@ import org.apache.beam.sdk.values.Row;
 import org.joda.time.Duration;
 
 /**
- * Unpacks the TensorBatches that come back, and puts each row where its element was: in its windows, at its timestamp, in its
- * pane.
+ * Unpacks the TensorBatches that come back, and puts each row where its element was: in its
+ * windows, at its timestamp, in its pane.
  *
  * @param <C> what was carried
  * @param <R> what a row becomes
@@ -37,7 +37,10 @@ abstract class RestoreFn<C, R> extends DoFn<byte[], R> {
     R apply(C carried, int row);
   }
 
-  /** Rows are later than their batch, which is at the earliest of them; a service that joins batches need not know that. */
+  /**
+   * Rows are later than their batch, which is at the earliest of them; a service that joins batches
+   * need not know that.
+   */
   @Override
   @Deprecated
   public Duration getAllowedTimestampSkew() {
@@ -56,7 +59,8 @@ abstract class RestoreFn<C, R> extends DoFn<byte[], R> {
       ByteArrayInputStream in = opaque.stream(row);
       C element = carried.read(row, in);
       Placement placement = placements.read(in);
-      out.outputWindowedValue(rows.apply(element, row), placement.timestamp, placement.windows, placement.pane);
+      out.outputWindowedValue(
+          rows.apply(element, row), placement.timestamp, placement.windows, placement.pane);
     }
   }
 
@@ -103,7 +107,11 @@ abstract class RestoreFn<C, R> extends DoFn<byte[], R> {
       ColumnReader modelId = batch.column("model_id");
       return (carried, row) ->
           InferenceError.of(
-              carried, stage.string(row), errorType.string(row), message.string(row), modelId.string(row));
+              carried,
+              stage.string(row),
+              errorType.string(row),
+              message.string(row),
+              modelId.string(row));
     }
   }
 }

@@ -27,13 +27,15 @@ final class ResultRows<T> {
   static <T> ResultRows<T> of(Coder<T> coder) {
     if (!(coder instanceof SchemaCoder)) {
       throw new IllegalStateException(
-          "rows need elements that have a Beam schema, but their coder is " + coder
+          "rows need elements that have a Beam schema, but their coder is "
+              + coder
               + "; use output() and errors(), or carry something that has one");
     }
     return new ResultRows<>((SchemaCoder<T>) coder);
   }
 
-  PCollection<Row> outputs(String name, PCollection<Prediction<T>> predictions, Schema predictionSchema) {
+  PCollection<Row> outputs(
+      String name, PCollection<Prediction<T>> predictions, Schema predictionSchema) {
     Schema.Builder builder = Schema.builder().addFields(elementSchema.getFields());
     for (Schema.Field field : predictionSchema.getFields()) {
       builder.addField(unlikeElement(field));
@@ -47,7 +49,8 @@ final class ResultRows<T> {
             MapElements.into(TypeDescriptors.rows())
                 .via(
                     prediction -> {
-                      List<Object> values = values(elementToRow.apply(prediction.element()), schema.getFieldCount());
+                      List<Object> values =
+                          values(elementToRow.apply(prediction.element()), schema.getFieldCount());
                       for (int i = 0; i < prediction.values().getFieldCount(); i++) {
                         values.add(prediction.values().getValue(i));
                       }
@@ -60,7 +63,9 @@ final class ResultRows<T> {
   private Schema.Field unlikeElement(Schema.Field field) {
     if (elementSchema.hasField(field.getName())) {
       throw new IllegalStateException(
-          "the prediction column \"" + field.getName() + "\" has the name of a field of the element"
+          "the prediction column \""
+              + field.getName()
+              + "\" has the name of a field of the element"
               + "; give it another with output(source, name) or Hooks.rename");
     }
     return field;

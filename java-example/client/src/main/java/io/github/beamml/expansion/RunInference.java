@@ -35,8 +35,9 @@ import org.apache.beam.sdk.values.TupleTag;
  * predictions.output().apply(MapElements.into(strings()).via(p -> p.element() + " is " + p.getString("species")));
  * }</pre>
  *
- * <p>Elements may be of any type, with any coder, in any windows. They come back as they went in, beside their predictions. One
- * that cannot be predicted becomes an {@link InferenceError}; its neighbours are not affected.
+ * <p>Elements may be of any type, with any coder, in any windows. They come back as they went in,
+ * beside their predictions. One that cannot be predicted becomes an {@link InferenceError}; its
+ * neighbours are not affected.
  *
  * <p>Immutable: each method returns a changed copy.
  *
@@ -73,7 +74,10 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
     Feature<? super T> of(Schema schema);
   }
 
-  /** What is carried, once the coder of the elements and the features that are fields of their schema are known. */
+  /**
+   * What is carried, once the coder of the elements and the features that are fields of their
+   * schema are known.
+   */
   interface CarryChoice<T, C> extends Serializable {
     Carry<T, C> of(Coder<T> coder, List<String> featureFields);
   }
@@ -94,7 +98,8 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
   /**
    * Runs what a YAML or JSON file says, the same that Python reads; features are added to it here.
    *
-   * @throws ExpansionException with one problem a line, if the file cannot be read or is no configuration
+   * @throws ExpansionException with one problem a line, if the file cannot be read or is no
+   *     configuration
    */
   public static <T> RunInference<T, T> fromConfig(String path) {
     return of(ConfigFile.read(Path.of(path)));
@@ -108,9 +113,11 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
   /** Takes the model file from elsewhere than the configuration says. */
   public RunInference<T, C> modelUri(String uri) {
     Model.Builder model = config.getModel().toBuilder();
-    FieldDescriptor framework = model.getOneofFieldDescriptor(Model.getDescriptor().getOneofs().get(0));
+    FieldDescriptor framework =
+        model.getOneofFieldDescriptor(Model.getDescriptor().getOneofs().get(0));
     if (framework == null) {
-      throw new ExpansionException("model: no framework is set; got a uri alone; start with RunInference.of(Models.…)");
+      throw new ExpansionException(
+          "model: no framework is set; got a uri alone; start with RunInference.of(Models.…)");
     }
     Message.Builder file = ((Message) model.getField(framework)).toBuilder();
     file.setField(file.getDescriptorForType().findFieldByName("uri"), uri);
@@ -122,7 +129,10 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
     return with(config.toBuilder().setModel(config.getModel().toBuilder().setModelId(id)));
   }
 
-  /** Adds features that are fields of the elements' schema: numbers, booleans, strings, bytes, and arrays of them. */
+  /**
+   * Adds features that are fields of the elements' schema: numbers, booleans, strings, bytes, and
+   * arrays of them.
+   */
   public RunInference<T, C> features(String... fields) {
     RunInference<T, C> changed = this;
     for (String field : fields) {
@@ -134,8 +144,8 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
   /**
    * Adds a feature that is a field of the elements' schema.
    *
-   * @param shape of one row, for an array field whose size is the same in all rows; a row of another size becomes an error.
-   *     Default: any size
+   * @param shape of one row, for an array field whose size is the same in all rows; a row of
+   *     another size becomes an error. Default: any size
    */
   public RunInference<T, C> feature(String field, long... shape) {
     long[] known = shape.clone();
@@ -143,7 +153,9 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
         schema -> {
           if (schema == null) {
             throw new IllegalArgumentException(
-                "feature \"" + field + "\": the elements have no Beam schema; give it with Feature.of…");
+                "feature \""
+                    + field
+                    + "\": the elements have no Beam schema; give it with Feature.of…");
           }
           return FieldFeature.of(schema, field, known);
         });
@@ -154,18 +166,29 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
     return with(schema -> feature);
   }
 
-  /** Says which columns feed an input of the model. Default: the column of its name, or the only one there is. */
+  /**
+   * Says which columns feed an input of the model. Default: the column of its name, or the only one
+   * there is.
+   */
   public RunInference<T, C> input(String name, String... columns) {
     return with(
-        config.toBuilder().addInputs(InputFeature.newBuilder().setName(name).addAllColumns(Arrays.asList(columns))));
+        config.toBuilder()
+            .addInputs(
+                InputFeature.newBuilder().setName(name).addAllColumns(Arrays.asList(columns))));
   }
 
-  /** Keeps an output of the model, as a prediction column of this name. Default: all outputs, under their own names. */
+  /**
+   * Keeps an output of the model, as a prediction column of this name. Default: all outputs, under
+   * their own names.
+   */
   public RunInference<T, C> output(String source, String name) {
-    return with(config.toBuilder().addOutputs(OutputColumn.newBuilder().setSource(source).setName(name)));
+    return with(
+        config.toBuilder().addOutputs(OutputColumn.newBuilder().setSource(source).setName(name)));
   }
 
-  /** Keeps an output of the model, and says what it holds, where the model's own signature does not. */
+  /**
+   * Keeps an output of the model, and says what it holds, where the model's own signature does not.
+   */
   public RunInference<T, C> output(String source, String name, Datatype datatype, long... shape) {
     OutputColumn.Builder output =
         OutputColumn.newBuilder().setSource(source).setName(name).setDatatype(datatype.name());
@@ -214,8 +237,8 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
   }
 
   /**
-   * Sets the address of the expansion service, host:port. Default: pipeline option {@code --expansionService}; without it,
-   * the client starts one.
+   * Sets the address of the expansion service, host:port. Default: pipeline option {@code
+   * --expansionService}; without it, the client starts one.
    */
   public RunInference<T, C> withExpansionService(String address) {
     return new RunInference<>(config, features, carry, address, wireBatchBytes);
@@ -232,7 +255,8 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
         expansionService != null
             ? expansionService
             : input.getPipeline().getOptions().as(ExpansionOptions.class).getExpansionService();
-    return new InferenceGraph<>(input, config, chosen, carry, wireBatchBytes).expand(Expanders.at(address));
+    return new InferenceGraph<>(input, config, chosen, carry, wireBatchBytes)
+        .expand(Expanders.at(address));
   }
 
   @Override

@@ -24,7 +24,9 @@ import org.apache.beam.vendor.grpc.v1p69p0.io.grpc.ManagedChannel;
 import org.apache.beam.vendor.grpc.v1p69p0.io.grpc.ManagedChannelBuilder;
 import org.apache.beam.vendor.grpc.v1p69p0.io.grpc.StatusRuntimeException;
 
-/** Expands RunInference through a beam-ml-expansion service, over Beam's ExpansionService protocol. */
+/**
+ * Expands RunInference through a beam-ml-expansion service, over Beam's ExpansionService protocol.
+ */
 final class ServiceExpander implements Expander {
 
   static final String URN = "beamml:transform:run_inference:v1";
@@ -47,7 +49,9 @@ final class ServiceExpander implements Expander {
     try (Client client = new Client(address)) {
       PCollectionTuple outputs =
           batches.apply(
-              "Expand", External.<PCollection<byte[]>, byte[]>of(URN, config.toByteArray(), address, client).withMultiOutputs());
+              "Expand",
+              External.<PCollection<byte[]>, byte[]>of(URN, config.toByteArray(), address, client)
+                  .withMultiOutputs());
       return new Expansion(
           outputs.get(OUTPUT_TAG), outputs.get(ERRORS_TAG), client.result().getPredictionsList());
     }
@@ -56,7 +60,8 @@ final class ServiceExpander implements Expander {
   private void checkReachable() {
     int colon = address.lastIndexOf(':');
     if (colon <= 0 || !address.substring(colon + 1).matches("\\d{1,5}")) {
-      throw new ExpansionException("expansion service: no address; got \"" + address + "\"; expected host:port");
+      throw new ExpansionException(
+          "expansion service: no address; got \"" + address + "\"; expected host:port");
     }
     String host = address.substring(0, colon).replaceAll("^\\[|\\]$", "");
     int port = Integer.parseInt(address.substring(colon + 1));
@@ -64,14 +69,20 @@ final class ServiceExpander implements Expander {
       socket.connect(new InetSocketAddress(host, port), CONNECT_TIMEOUT_MILLIS);
     } catch (IOException | IllegalArgumentException e) {
       throw new ExpansionException(
-          "no expansion service at " + address + "; start one with `beam-ml-expansion serve`, or leave the address out and "
+          "no expansion service at "
+              + address
+              + "; start one with `beam-ml-expansion serve`, or leave the address out and "
               + "the client starts one",
           e);
     }
   }
 
-  /** One conversation with the service. It keeps the answer, of which {@link External} passes on only the outputs. */
-  private static final class Client implements ExpansionServiceClientFactory, ExpansionServiceClient {
+  /**
+   * One conversation with the service. It keeps the answer, of which {@link External} passes on
+   * only the outputs.
+   */
+  private static final class Client
+      implements ExpansionServiceClientFactory, ExpansionServiceClient {
     private final String address;
     private final ManagedChannel channel;
     private ExpansionResponse response;
@@ -79,7 +90,10 @@ final class ServiceExpander implements Expander {
     Client(String address) {
       this.address = address;
       this.channel =
-          ManagedChannelBuilder.forTarget(address).usePlaintext().maxInboundMessageSize(Integer.MAX_VALUE).build();
+          ManagedChannelBuilder.forTarget(address)
+              .usePlaintext()
+              .maxInboundMessageSize(Integer.MAX_VALUE)
+              .build();
     }
 
     @Override
@@ -93,8 +107,13 @@ final class ServiceExpander implements Expander {
         response = stub().expand(request);
       } catch (StatusRuntimeException e) {
         throw new ExpansionException(
-            "the server at " + address + " did not answer as an expansion service: " + e.getStatus().getCode()
-                + (e.getStatus().getDescription() == null ? "" : ", " + e.getStatus().getDescription()),
+            "the server at "
+                + address
+                + " did not answer as an expansion service: "
+                + e.getStatus().getCode()
+                + (e.getStatus().getDescription() == null
+                    ? ""
+                    : ", " + e.getStatus().getDescription()),
             e);
       }
       if (!response.getError().isEmpty()) {
@@ -109,7 +128,8 @@ final class ServiceExpander implements Expander {
     }
 
     private ExpansionServiceGrpc.ExpansionServiceBlockingStub stub() {
-      return ExpansionServiceGrpc.newBlockingStub(channel).withDeadlineAfter(EXPAND_TIMEOUT_SECS, TimeUnit.SECONDS);
+      return ExpansionServiceGrpc.newBlockingStub(channel)
+          .withDeadlineAfter(EXPAND_TIMEOUT_SECS, TimeUnit.SECONDS);
     }
 
     /** What the service says of the predictions. */
@@ -117,13 +137,17 @@ final class ServiceExpander implements Expander {
       ByteString annotation = response.getTransform().getAnnotationsMap().get(RESULT_ANNOTATION);
       if (annotation == null) {
         throw new ExpansionException(
-            "the service at " + address + " did not say what it predicts (no annotation " + RESULT_ANNOTATION
+            "the service at "
+                + address
+                + " did not say what it predicts (no annotation "
+                + RESULT_ANNOTATION
                 + "); is it a beam-ml-expansion service of this client's version?");
       }
       try {
         return RunInferenceResult.parseFrom(annotation.toByteArray());
       } catch (InvalidProtocolBufferException e) {
-        throw new ExpansionException("the service at " + address + " sent a broken " + RESULT_ANNOTATION, e);
+        throw new ExpansionException(
+            "the service at " + address + " sent a broken " + RESULT_ANNOTATION, e);
       }
     }
 

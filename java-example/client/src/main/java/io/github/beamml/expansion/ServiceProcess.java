@@ -22,15 +22,16 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * A {@code beam-ml-expansion serve} of our own, on a free port. It lives as long as its standard input, which this process
- * holds: it ends with us, however we end.
+ * A {@code beam-ml-expansion serve} of our own, on a free port. It lives as long as its standard
+ * input, which this process holds: it ends with us, however we end.
  */
 final class ServiceProcess implements AutoCloseable {
 
   static final String COMMAND_VARIABLE = "BEAM_ML_EXPANSION_COMMAND";
 
   private static final Logger LOG = LoggerFactory.getLogger("beam-ml-expansion");
-  private static final Pattern LISTENING = Pattern.compile("LISTENING expansion=(\\S+)(?: job=(\\S+))?");
+  private static final Pattern LISTENING =
+      Pattern.compile("LISTENING expansion=(\\S+)(?: job=(\\S+))?");
   private static final int START_TIMEOUT_SECS = 120;
   private static final int STOP_TIMEOUT_SECS = 10;
   private static final int LINES_KEPT = 20;
@@ -55,7 +56,9 @@ final class ServiceProcess implements AutoCloseable {
             listening.complete(matcher);
           }
         });
-    process.onExit().thenRun(() -> listening.completeExceptionally(new IOException(exitMessage(errors))));
+    process
+        .onExit()
+        .thenRun(() -> listening.completeExceptionally(new IOException(exitMessage(errors))));
     Matcher addresses = awaitListening(command);
     expansionAddress = addresses.group(1);
     jobAddress = addresses.group(2);
@@ -84,7 +87,12 @@ final class ServiceProcess implements AutoCloseable {
       return new ServiceProcess(command);
     } catch (IOException e) {
       throw new ExpansionException(
-          "cannot run `" + String.join(" ", command) + "`: " + e.getMessage() + "; " + COMMAND_VARIABLE
+          "cannot run `"
+              + String.join(" ", command)
+              + "`: "
+              + e.getMessage()
+              + "; "
+              + COMMAND_VARIABLE
               + " names the command",
           e);
     }
@@ -118,7 +126,9 @@ final class ServiceProcess implements AutoCloseable {
   private static List<String> command() {
     String configured = System.getProperty(COMMAND_VARIABLE, System.getenv(COMMAND_VARIABLE));
     if (configured != null && !configured.isBlank()) {
-      return new File(configured).canExecute() ? List.of(configured) : Arrays.asList(configured.trim().split("\\s+"));
+      return new File(configured).canExecute()
+          ? List.of(configured)
+          : Arrays.asList(configured.trim().split("\\s+"));
     }
     String path = System.getenv("PATH") == null ? "" : System.getenv("PATH");
     boolean windows = System.getProperty("os.name").startsWith("Windows");
@@ -129,20 +139,25 @@ final class ServiceProcess implements AutoCloseable {
       }
     }
     throw new ExpansionException(
-        "no expansion service: no address was given, and there is no command `beam-ml-expansion` on the PATH to start one; "
-            + "install it with `pip install beam-ml-expansion`, or name the command in the environment variable "
-            + COMMAND_VARIABLE + ", or give the address of a running service with withExpansionService or --expansionService");
+        "no expansion service: no address was given, and there is no command `beam-ml-expansion` on"
+            + " the PATH to start one; install it with `pip install beam-ml-expansion`, or name the"
+            + " command in the environment variable "
+            + COMMAND_VARIABLE
+            + ", or give the address of a running service with withExpansionService or"
+            + " --expansionService");
   }
 
   private Matcher awaitListening(List<String> command) {
     try {
       return listening.get(START_TIMEOUT_SECS, TimeUnit.SECONDS);
     } catch (ExecutionException e) {
-      throw new ExpansionException("`" + String.join(" ", command) + "` " + e.getCause().getMessage(), e);
+      throw new ExpansionException(
+          "`" + String.join(" ", command) + "` " + e.getCause().getMessage(), e);
     } catch (TimeoutException e) {
       process.destroyForcibly();
       throw new ExpansionException(
-          "`" + String.join(" ", command) + "` did not listen within " + START_TIMEOUT_SECS + " s", e);
+          "`" + String.join(" ", command) + "` did not listen within " + START_TIMEOUT_SECS + " s",
+          e);
     } catch (InterruptedException e) {
       process.destroyForcibly();
       Thread.currentThread().interrupt();
@@ -179,7 +194,8 @@ final class ServiceProcess implements AutoCloseable {
     Thread thread =
         new Thread(
             () -> {
-              try (BufferedReader reader = new BufferedReader(new InputStreamReader(stream, StandardCharsets.UTF_8))) {
+              try (BufferedReader reader =
+                  new BufferedReader(new InputStreamReader(stream, StandardCharsets.UTF_8))) {
                 for (String line = reader.readLine(); line != null; line = reader.readLine()) {
                   consumer.accept(line);
                 }

@@ -71,7 +71,9 @@ public class BatchesTest {
     }
     return pipeline
         .apply(Create.of(1))
-        .apply(FlatMapElements.into(TypeDescriptors.strings()).via(one -> () -> list.stream().map("x"::repeat).iterator()));
+        .apply(
+            FlatMapElements.into(TypeDescriptors.strings())
+                .via(one -> () -> list.stream().map("x"::repeat).iterator()));
   }
 
   private RunInference<String, Void> recorded() {
@@ -113,8 +115,12 @@ public class BatchesTest {
     Predictions<Void> predictions =
         texts(10, 2000, 20)
             .apply(recorded().batching(Batching.newBuilder().setMaxElementBytes(1000).build()));
-    PAssert.that(predictions.errors().apply(new Mapped<>(e -> e.stage() + ": " + e.message(), StringUtf8Coder.of())))
-        .containsInAnyOrder("decode: an element of 2004 bytes; batching.max_element_bytes allows 1000");
+    PAssert.that(
+            predictions
+                .errors()
+                .apply(new Mapped<>(e -> e.stage() + ": " + e.message(), StringUtf8Coder.of())))
+        .containsInAnyOrder(
+            "decode: an element of 2004 bytes; batching.max_element_bytes allows 1000");
     pipeline.run();
     assertEquals(List.of(2), sentRows());
   }
@@ -150,9 +156,11 @@ public class BatchesTest {
                                 IntStream.range(0, count)
                                     .mapToObj(i -> i % 100 == 7 ? 13.0 : i + 0.5)
                                     .iterator()));
-    Predictions<Double> predictions = numbers.setCoder(DoubleCoder.of()).apply(Sums.ofNumbers().wireBatchBytes(100_000));
+    Predictions<Double> predictions =
+        numbers.setCoder(DoubleCoder.of()).apply(Sums.ofNumbers().wireBatchBytes(100_000));
     PAssert.that(predictions.errors()).satisfies(errors -> assertCount(count / 100, errors));
-    PAssert.that(predictions.output()).satisfies(output -> assertCount(count - count / 100, output));
+    PAssert.that(predictions.output())
+        .satisfies(output -> assertCount(count - count / 100, output));
     pipeline.run();
   }
 

@@ -10,8 +10,8 @@ import java.io.InputStream;
 import java.io.OutputStream;
 import java.util.List;
 import org.apache.beam.sdk.coders.AtomicCoder;
-import org.apache.beam.sdk.coders.RowCoder;
 import org.apache.beam.sdk.coders.Coder;
+import org.apache.beam.sdk.coders.RowCoder;
 import org.apache.beam.sdk.coders.StringUtf8Coder;
 import org.apache.beam.sdk.schemas.Schema;
 import org.apache.beam.sdk.schemas.Schema.FieldType;
@@ -44,7 +44,9 @@ public class CarryTest {
   @Rule public final transient Sums sums = new Sums();
 
   private static Row row(String id, double x, String note) {
-    return Row.withSchema(SCHEMA).addValues(id, x, note, List.of(1L, 2L), Instant.ofEpochSecond(7)).build();
+    return Row.withSchema(SCHEMA)
+        .addValues(id, x, note, List.of(1L, 2L), Instant.ofEpochSecond(7))
+        .build();
   }
 
   /** A type whose coder only Java has. */
@@ -86,10 +88,16 @@ public class CarryTest {
     Predictions<Point> predictions =
         pipeline
             .apply(Create.of(new Point(1), new Point(13)).withCoder(new PointCoder()))
-            .apply(RunInference.<Point>of(Models.onnx("sum.onnx")).feature(Feature.ofDouble("x", p -> p.x)));
-    PAssert.that(predictions.output().apply("Good", new Mapped<>(Prediction::element, new PointCoder())))
+            .apply(
+                RunInference.<Point>of(Models.onnx("sum.onnx"))
+                    .feature(Feature.ofDouble("x", p -> p.x)));
+    PAssert.that(
+            predictions.output().apply("Good", new Mapped<>(Prediction::element, new PointCoder())))
         .containsInAnyOrder(new Point(1));
-    PAssert.that(predictions.errors().apply("Bad", new Mapped<>(InferenceError::element, new PointCoder())))
+    PAssert.that(
+            predictions
+                .errors()
+                .apply("Bad", new Mapped<>(InferenceError::element, new PointCoder())))
         .containsInAnyOrder(new Point(13));
     pipeline.run();
   }
@@ -97,16 +105,26 @@ public class CarryTest {
   @Test
   public void rowsAreRebuiltFromTheirFeatures() {
     sums.serve(pipeline);
-    PCollection<Row> rows = pipeline.apply(Create.of(row("a", 1, null), row("b", 13, "note")).withRowSchema(SCHEMA));
-    Predictions<Row> predictions = rows.apply(RunInference.<Row>of(Models.onnx("sum.onnx")).features("x", "tokens"));
+    PCollection<Row> rows =
+        pipeline.apply(Create.of(row("a", 1, null), row("b", 13, "note")).withRowSchema(SCHEMA));
+    Predictions<Row> predictions =
+        rows.apply(RunInference.<Row>of(Models.onnx("sum.onnx")).features("x", "tokens"));
     PAssert.that(predictions.output())
         .containsInAnyOrder(
-            List.of(Prediction.of(row("a", 1, null), Row.withSchema(Sums.SCHEMA).addValue(2.0).build(), "sum.onnx")));
+            List.of(
+                Prediction.of(
+                    row("a", 1, null),
+                    Row.withSchema(Sums.SCHEMA).addValue(2.0).build(),
+                    "sum.onnx")));
     PAssert.that(predictions.errors())
         .containsInAnyOrder(
             List.of(
                 InferenceError.of(
-                    row("b", 13, "note"), "inference", "IllegalArgumentException", "13 is unlucky", "sum.onnx")));
+                    row("b", 13, "note"),
+                    "inference",
+                    "IllegalArgumentException",
+                    "13 is unlucky",
+                    "sum.onnx")));
     pipeline.run();
   }
 
@@ -121,40 +139,55 @@ public class CarryTest {
     Packing<Row, Row>.Rows rows = packing.rows();
     rows.putFeatures(row("id", 1, null));
     rows.putCarried(row("id", 1, null));
-    rows.close(new Placement(Instant.ofEpochSecond(1), List.of(GlobalWindow.INSTANCE), PaneInfo.NO_FIRING));
+    rows.close(
+        new Placement(
+            Instant.ofEpochSecond(1), List.of(GlobalWindow.INSTANCE), PaneInfo.NO_FIRING));
     TensorBatchReader batch = new TensorBatchReader(rows.finish());
     byte[] carried = (byte[]) batch.column("element").value(0);
-    // The flag, the row's header (3), "id" (3) and "when" (8); timestamp (8), pane (1) and number of windows (1).
+    // The flag, the row's header (3), "id" (3) and "when" (8); timestamp (8), pane (1) and number
+    // of windows (1).
     assertEquals(1 + 3 + 3 + 8 + 8 + 1 + 1, carried.length);
   }
 
   @SuppressWarnings("unchecked")
   private static Coder<BoundedWindow> windowCoder() {
-    return (Coder<BoundedWindow>)
-        (Coder<?>) GlobalWindow.Coder.INSTANCE;
+    return (Coder<BoundedWindow>) (Coder<?>) GlobalWindow.Coder.INSTANCE;
   }
 
   @Test
   public void aRowWithANullFeatureComesBackInItsError() {
-    Schema schema = Schema.builder().addNullableField("x", FieldType.DOUBLE).addStringField("id").build();
+    Schema schema =
+        Schema.builder().addNullableField("x", FieldType.DOUBLE).addStringField("id").build();
     Row row = Row.withSchema(schema).addValues(null, "a").build();
     sums.serve(pipeline);
     PCollection<Row> rows = pipeline.apply(Create.of(row).withRowSchema(schema));
     PAssert.that(rows.apply(RunInference.<Row>of(Models.onnx("sum.onnx")).features("x")).errors())
         .containsInAnyOrder(
             List.of(
-                InferenceError.of(row, "decode", "IllegalArgumentException", "feature \"x\" is null", "sum.onnx")));
+                InferenceError.of(
+                    row,
+                    "decode",
+                    "IllegalArgumentException",
+                    "feature \"x\" is null",
+                    "sum.onnx")));
     pipeline.run();
   }
 
   @Test
   public void aFeatureMayHaveTheNameOfAColumnOfErrors() {
-    Schema schema = Schema.builder().addDoubleField("x").addStringField("message").addStringField("element").build();
+    Schema schema =
+        Schema.builder()
+            .addDoubleField("x")
+            .addStringField("message")
+            .addStringField("element")
+            .build();
     Row row = Row.withSchema(schema).addValues(13.0, "hello", "e").build();
     sums.serve(pipeline);
     PCollection<Row> rows = pipeline.apply(Create.of(row).withRowSchema(schema));
     PAssert.that(
-            rows.apply(RunInference.<Row>of(Models.onnx("sum.onnx")).features("x", "message", "element"))
+            rows.apply(
+                    RunInference.<Row>of(Models.onnx("sum.onnx"))
+                        .features("x", "message", "element"))
                 .errors()
                 .apply(new Mapped<>(InferenceError::element, RowCoder.of(schema))))
         .containsInAnyOrder(row);
@@ -171,7 +204,8 @@ public class CarryTest {
                     .features("x")
                     .carry(row -> row.getString("id"), StringUtf8Coder.of()))
             .output();
-    PAssert.that(output.apply(new Mapped<>(p -> p.element() + p.getDouble("sum"), StringUtf8Coder.of())))
+    PAssert.that(
+            output.apply(new Mapped<>(p -> p.element() + p.getDouble("sum"), StringUtf8Coder.of())))
         .containsInAnyOrder("a2.0");
     pipeline.run();
   }
@@ -179,7 +213,8 @@ public class CarryTest {
   @Test
   public void nothingMayBeCarried() {
     sums.serve(pipeline);
-    PCollection<Row> rows = pipeline.apply(Create.of(row("a", 1, null), row("b", 13, null)).withRowSchema(SCHEMA));
+    PCollection<Row> rows =
+        pipeline.apply(Create.of(row("a", 1, null), row("b", 13, null)).withRowSchema(SCHEMA));
     Predictions<Void> predictions =
         rows.apply(RunInference.<Row>of(Models.onnx("sum.onnx")).features("x").carryNothing());
     PAssert.thatSingleton(predictions.output())
@@ -189,7 +224,8 @@ public class CarryTest {
               assertEquals(2, prediction.getDouble("sum"), 0);
               return null;
             });
-    PAssert.that(predictions.errors().apply(new Mapped<>(InferenceError::message, StringUtf8Coder.of())))
+    PAssert.that(
+            predictions.errors().apply(new Mapped<>(InferenceError::message, StringUtf8Coder.of())))
         .containsInAnyOrder("13 is unlucky");
     pipeline.run();
   }
@@ -200,7 +236,8 @@ public class CarryTest {
     CoderProperties.coderDecodeEncodeEqual(
         new PredictionCoder<>(StringUtf8Coder.of(), Sums.SCHEMA), Prediction.of("a", values, "m"));
     CoderProperties.coderDecodeEncodeEqual(
-        new InferenceErrorCoder<>(StringUtf8Coder.of()), InferenceError.of("a", "decode", "E", "m", "id"));
+        new InferenceErrorCoder<>(StringUtf8Coder.of()),
+        InferenceError.of("a", "decode", "E", "m", "id"));
     CoderProperties.coderSerializable(new PredictionCoder<>(StringUtf8Coder.of(), Sums.SCHEMA));
   }
 }

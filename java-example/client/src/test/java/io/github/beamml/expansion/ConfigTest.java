@@ -24,10 +24,16 @@ import org.junit.rules.TemporaryFolder;
 public class ConfigTest {
 
   @Rule public final TemporaryFolder folder = new TemporaryFolder();
-  @Rule public final TestPipeline pipeline = TestPipeline.create().enableAbandonedNodeEnforcement(false);
+
+  @Rule
+  public final TestPipeline pipeline = TestPipeline.create().enableAbandonedNodeEnforcement(false);
 
   private static String json(Message message) throws Exception {
-    return JsonFormat.printer().preservingProtoFieldNames().omittingInsignificantWhitespace().print(message).replace('"', '\'');
+    return JsonFormat.printer()
+        .preservingProtoFieldNames()
+        .omittingInsignificantWhitespace()
+        .print(message)
+        .replace('"', '\'');
   }
 
   @Test
@@ -100,7 +106,8 @@ public class ConfigTest {
           sent[0] = config;
           return new Expander.Expansion(batches, batches, List.of());
         });
-    Schema schema = Schema.builder().addDoubleField("x").addStringField("message").addStringField("id").build();
+    Schema schema =
+        Schema.builder().addDoubleField("x").addStringField("message").addStringField("id").build();
     pipeline
         .apply(Create.empty(schema))
         .apply(
@@ -135,7 +142,8 @@ public class ConfigTest {
         file(
             "c.json",
             "{\"model\": {\"sklearn\": {\"uri\": \"m.skops\", \"methods\": [\"predict\"]}},",
-            " \"pre_hooks\": [{\"scale\": {\"columns\": [\"x\"], \"affine\": {\"factor\": 0.1, \"offset\": 2.0}}}],",
+            " \"pre_hooks\": [{\"scale\": {\"columns\": [\"x\"], \"affine\": {\"factor\": 0.1,"
+                + " \"offset\": 2.0}}}],",
             " \"post_hooks\": [{\"rename\": {\"columns\": {\"predict\": \"label\"}}}],",
             " \"batching\": {\"max_batch_size\": 16, \"max_batch_duration_secs\": 1.0}}");
     RunInferenceConfig config = RunInference.fromConfig(yaml.toString()).config();
@@ -159,16 +167,18 @@ public class ConfigTest {
             "  - softmax",
             "outputs: {source: y}",
             "batching: {max_batch_size: 1.5}");
-    ExpansionException e = assertThrows(ExpansionException.class, () -> RunInference.fromConfig(yaml.toString()));
+    ExpansionException e =
+        assertThrows(ExpansionException.class, () -> RunInference.fromConfig(yaml.toString()));
     assertEquals(
         String.join(
             "\n",
             "model.onnx.uri: expected text; got 5; put it in quotes",
             "model.onnx.path: there is no such field; expected one of uri",
-            "pre_hooks[0].scale.colums: there is no such field; expected one of columns, affine, min_max, datatype",
+            "pre_hooks[0].scale.colums: there is no such field; expected one of columns, affine,"
+                + " min_max, datatype",
             "pre_hooks[0].scale.affine.factor: expected a number; got \"much\"",
-            "pre_hooks[1]: expected a mapping with select, cast, scale, reshape, pad, one_hot, concat, softmax, argmax, "
-                + "top_k, labels, threshold, rename; got \"softmax\"",
+            "pre_hooks[1]: expected a mapping with select, cast, scale, reshape, pad, one_hot,"
+                + " concat, softmax, argmax, top_k, labels, threshold, rename; got \"softmax\"",
             "outputs: expected a list; got {source=y}",
             "batching.max_batch_size: expected an integer; got 1.5"),
         e.getMessage().replace(yaml + ": ", ""));
@@ -180,14 +190,19 @@ public class ConfigTest {
     Path empty = file("empty.yaml", "");
     assertThrows(ExpansionException.class, () -> RunInference.fromConfig(broken.toString()));
     assertThrows(ExpansionException.class, () -> RunInference.fromConfig(empty.toString()));
-    ExpansionException e = assertThrows(ExpansionException.class, () -> RunInference.fromConfig("nowhere.yaml"));
-    assertEquals("nowhere.yaml: there is no such file in " + Path.of("").toAbsolutePath(), e.getMessage());
+    ExpansionException e =
+        assertThrows(ExpansionException.class, () -> RunInference.fromConfig("nowhere.yaml"));
+    assertEquals(
+        "nowhere.yaml: there is no such file in " + Path.of("").toAbsolutePath(), e.getMessage());
   }
 
   @Test
   public void theModelFileCanBeElsewhere() throws Exception {
     assertEquals(
         "{'model':{'sklearn':{'uri':'/elsewhere.skops','methods':['predict']}}}",
-        json(RunInference.of(Models.sklearn("m.skops", "predict")).modelUri("/elsewhere.skops").config()));
+        json(
+            RunInference.of(Models.sklearn("m.skops", "predict"))
+                .modelUri("/elsewhere.skops")
+                .config()));
   }
 }

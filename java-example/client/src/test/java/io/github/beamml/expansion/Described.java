@@ -10,7 +10,10 @@ import org.apache.beam.sdk.transforms.windowing.PaneInfo;
 import org.apache.beam.sdk.values.PCollection;
 import org.joda.time.Instant;
 
-/** Elements and where they are in event time, as text: {@code VALUE at SECOND in WINDOW pane INDEX TIMING}. */
+/**
+ * Elements and where they are in event time, as text: {@code VALUE at SECOND in WINDOW pane INDEX
+ * TIMING}.
+ */
 final class Described<T> extends PTransform<PCollection<T>, PCollection<String>> {
 
   private static final long serialVersionUID = 1L;
@@ -45,7 +48,11 @@ final class Described<T> extends PTransform<PCollection<T>, PCollection<String>>
 
     @ProcessElement
     public void process(
-        @Element T element, @Timestamp Instant timestamp, BoundedWindow window, PaneInfo pane, OutputReceiver<String> out) {
+        @Element T element,
+        @Timestamp Instant timestamp,
+        BoundedWindow window,
+        PaneInfo pane,
+        OutputReceiver<String> out) {
       long second = Math.floorDiv(timestamp.getMillis(), 1000);
       long end = Math.floorDiv(window.maxTimestamp().getMillis() + 1, 1000);
       String where = pane.isUnknown() ? "" : " pane " + pane.getIndex() + " " + pane.getTiming();

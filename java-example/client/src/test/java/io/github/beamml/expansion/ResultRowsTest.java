@@ -20,7 +20,8 @@ import org.junit.Test;
 /** Results as rows, for what comes after: SQL, BigQuery, Iceberg. */
 public class ResultRowsTest {
 
-  private static final Schema SCHEMA = Schema.builder().addStringField("id").addDoubleField("x").build();
+  private static final Schema SCHEMA =
+      Schema.builder().addStringField("id").addDoubleField("x").build();
 
   @Rule public final transient TestPipeline pipeline = TestPipeline.create();
   @Rule public final transient Sums sums = new Sums();
@@ -29,7 +30,8 @@ public class ResultRowsTest {
     sums.serve(pipeline);
     Row row = Row.withSchema(schema).addValues(values).build();
     PCollection<Row> rows = pipeline.apply(Create.of(row).withRowSchema(schema));
-    return rows.apply("Classify", RunInference.<Row>of(Models.onnx("m.onnx")).features("x").modelId("sums-1"));
+    return rows.apply(
+        "Classify", RunInference.<Row>of(Models.onnx("m.onnx")).features("x").modelId("sums-1"));
   }
 
   @Test
@@ -37,7 +39,9 @@ public class ResultRowsTest {
     Predictions<Row> predictions = predictions(SCHEMA, "a", 1.0);
     PCollection<Row> rows = predictions.outputRows();
     assertEquals("[id, x, sum, model_id]", rows.getSchema().getFieldNames().toString());
-    PAssert.that(rows).containsInAnyOrder(Row.withSchema(rows.getSchema()).addValues("a", 1.0, 2.0, "sums-1").build());
+    PAssert.that(rows)
+        .containsInAnyOrder(
+            Row.withSchema(rows.getSchema()).addValues("a", 1.0, 2.0, "sums-1").build());
     assertSame(rows, predictions.outputRows());
     pipeline.run();
   }
@@ -45,12 +49,15 @@ public class ResultRowsTest {
   @Test
   public void anErrorRowHoldsItsElement() {
     PCollection<Row> rows = predictions(SCHEMA, "a", 13.0).errorRows();
-    assertEquals("[element, stage, error_type, message, model_id]", rows.getSchema().getFieldNames().toString());
+    assertEquals(
+        "[element, stage, error_type, message, model_id]",
+        rows.getSchema().getFieldNames().toString());
     Row element = Row.withSchema(SCHEMA).addValues("a", 13.0).build();
     PAssert.that(rows)
         .containsInAnyOrder(
             Row.withSchema(rows.getSchema())
-                .addValues(element, "inference", "IllegalArgumentException", "13 is unlucky", "sums-1")
+                .addValues(
+                    element, "inference", "IllegalArgumentException", "13 is unlucky", "sums-1")
                 .build());
     pipeline.run();
   }
@@ -61,8 +68,8 @@ public class ResultRowsTest {
         predictions(Schema.builder().addDoubleField("x").addStringField("sum").build(), 1.0, "a");
     IllegalStateException e = assertThrows(IllegalStateException.class, predictions::outputRows);
     assertEquals(
-        "the prediction column \"sum\" has the name of a field of the element; give it another with "
-            + "output(source, name) or Hooks.rename",
+        "the prediction column \"sum\" has the name of a field of the element; give it another with"
+            + " output(source, name) or Hooks.rename",
         e.getMessage());
     pipeline.run();
   }
@@ -72,7 +79,10 @@ public class ResultRowsTest {
     sums.serve(pipeline);
     Predictions<Double> predictions = pipeline.apply(Create.of(1.0)).apply(Sums.ofNumbers());
     IllegalStateException e = assertThrows(IllegalStateException.class, predictions::outputRows);
-    assertTrue(e.getMessage(), e.getMessage().startsWith("rows need elements that have a Beam schema, but their coder is "));
+    assertTrue(
+        e.getMessage(),
+        e.getMessage()
+            .startsWith("rows need elements that have a Beam schema, but their coder is "));
     pipeline.run();
   }
 

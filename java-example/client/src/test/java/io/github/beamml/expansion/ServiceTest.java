@@ -24,7 +24,9 @@ import org.junit.rules.TemporaryFolder;
 public class ServiceTest {
 
   @Rule public final TemporaryFolder folder = new TemporaryFolder();
-  @Rule public final TestPipeline pipeline = TestPipeline.create().enableAbandonedNodeEnforcement(false);
+
+  @Rule
+  public final TestPipeline pipeline = TestPipeline.create().enableAbandonedNodeEnforcement(false);
 
   @After
   public void forgetCommand() {
@@ -36,7 +38,9 @@ public class ServiceTest {
     ExpansionException e =
         assertThrows(
             ExpansionException.class,
-            () -> numbers.apply("Infer at " + address, Sums.ofNumbers().withExpansionService(address)));
+            () ->
+                numbers.apply(
+                    "Infer at " + address, Sums.ofNumbers().withExpansionService(address)));
     assertEquals(message, e.getMessage());
   }
 
@@ -48,13 +52,16 @@ public class ServiceTest {
     }
     assertRefused(
         "localhost:" + port,
-        "no expansion service at localhost:" + port + "; start one with `beam-ml-expansion serve`, or leave the address "
+        "no expansion service at localhost:"
+            + port
+            + "; start one with `beam-ml-expansion serve`, or leave the address "
             + "out and the client starts one");
   }
 
   @Test
   public void anAddressWithoutAPortIsToldPlainly() {
-    assertRefused("localhost", "expansion service: no address; got \"localhost\"; expected host:port");
+    assertRefused(
+        "localhost", "expansion service: no address; got \"localhost\"; expected host:port");
   }
 
   @Test
@@ -77,9 +84,13 @@ public class ServiceTest {
       String address = "localhost:" + socket.getLocalPort();
       ExpansionException e =
           assertThrows(
-              ExpansionException.class, () -> numbers.apply(Sums.ofNumbers().withExpansionService(address)));
+              ExpansionException.class,
+              () -> numbers.apply(Sums.ofNumbers().withExpansionService(address)));
       assertTrue(
-          e.getMessage(), e.getMessage().startsWith("the server at " + address + " did not answer as an expansion service: "));
+          e.getMessage(),
+          e.getMessage()
+              .startsWith(
+                  "the server at " + address + " did not answer as an expansion service: "));
     }
   }
 
@@ -114,23 +125,31 @@ public class ServiceTest {
   @Test
   public void aServiceThatEndsAtOnceIsToldWithItsLastWords() throws Exception {
     command("echo 'no such extra: onnx' >&2", "exit 3");
-    ExpansionException e = assertThrows(ExpansionException.class, () -> ServiceProcess.start(List.of()));
-    assertTrue(e.getMessage(), e.getMessage().endsWith("ended with status 3:\nno such extra: onnx"));
+    ExpansionException e =
+        assertThrows(ExpansionException.class, () -> ServiceProcess.start(List.of()));
+    assertTrue(
+        e.getMessage(), e.getMessage().endsWith("ended with status 3:\nno such extra: onnx"));
   }
 
   @Test
   public void aMissingCommandIsToldWithARemedy() {
     System.setProperty(ServiceProcess.COMMAND_VARIABLE, "no-such-command");
-    ExpansionException e = assertThrows(ExpansionException.class, () -> ServiceProcess.start(List.of()));
-    assertTrue(e.getMessage(), e.getMessage().startsWith("cannot run `no-such-command serve --port 0 --exit-with-parent`: "));
-    assertTrue(e.getMessage(), e.getMessage().endsWith("BEAM_ML_EXPANSION_COMMAND names the command"));
+    ExpansionException e =
+        assertThrows(ExpansionException.class, () -> ServiceProcess.start(List.of()));
+    assertTrue(
+        e.getMessage(),
+        e.getMessage()
+            .startsWith("cannot run `no-such-command serve --port 0 --exit-with-parent`: "));
+    assertTrue(
+        e.getMessage(), e.getMessage().endsWith("BEAM_ML_EXPANSION_COMMAND names the command"));
   }
 
   @Test
   public void localBeamNamesTheLibraryThatItMisses() {
     ExpansionException e = assertThrows(ExpansionException.class, LocalBeam::start);
     assertEquals(
-        "LocalBeam needs org.apache.beam:beam-runners-portability-java on the class path at run time; add it to the build",
+        "LocalBeam needs org.apache.beam:beam-runners-portability-java on the class path at run"
+            + " time; add it to the build",
         e.getMessage());
   }
 }

@@ -29,7 +29,8 @@ import org.junit.Test;
 public class WindowsTest {
 
   private static final Duration TEN_SECS = Duration.standardSeconds(10);
-  private static final SlidingWindows SLIDING = SlidingWindows.of(TEN_SECS.multipliedBy(2)).every(TEN_SECS);
+  private static final SlidingWindows SLIDING =
+      SlidingWindows.of(TEN_SECS.multipliedBy(2)).every(TEN_SECS);
 
   @Rule public final transient TestPipeline pipeline = TestPipeline.create();
   @Rule public final transient Sums sums = new Sums();
@@ -40,7 +41,8 @@ public class WindowsTest {
 
   private PCollection<Double> numbers() {
     sums.serve(pipeline);
-    return pipeline.apply(Create.timestamped(at(1, 1), at(2, 12), at(3, 14), at(4, 31)).withCoder(DoubleCoder.of()));
+    return pipeline.apply(
+        Create.timestamped(at(1, 1), at(2, 12), at(3, 14), at(4, 31)).withCoder(DoubleCoder.of()));
   }
 
   @Test
@@ -50,7 +52,10 @@ public class WindowsTest {
         .satisfies(
             lines -> {
               for (String line : lines) {
-                assertEquals(true, line.matches("(1.0→2.0 at 1|2.0→3.0 at 12|3.0→4.0 at 14|4.0→5.0 at 31) until .*"));
+                assertEquals(
+                    true,
+                    line.matches(
+                        "(1.0→2.0 at 1|2.0→3.0 at 12|3.0→4.0 at 14|4.0→5.0 at 31) until .*"));
               }
               return null;
             });
@@ -65,7 +70,10 @@ public class WindowsTest {
     assertEquals(windowed.getWindowingStrategy(), output.getWindowingStrategy());
     PAssert.that(output.apply(Described.predictions()))
         .containsInAnyOrder(
-            "1.0→2.0 at 1 until 10", "2.0→3.0 at 12 until 20", "3.0→4.0 at 14 until 20", "4.0→5.0 at 31 until 40");
+            "1.0→2.0 at 1 until 10",
+            "2.0→3.0 at 12 until 20",
+            "3.0→4.0 at 14 until 20",
+            "4.0→5.0 at 31 until 40");
     PCollection<KV<String, Iterable<Double>>> grouped =
         output
             .apply("Elements", new Mapped<>(Prediction::element, DoubleCoder.of()))
@@ -73,7 +81,9 @@ public class WindowsTest {
             .apply(GroupByKey.create());
     PAssert.that(grouped.apply("Counts", new Described<>(kv -> "" + sum(kv.getValue()))))
         .containsInAnyOrder(
-            "1.0 at 9 until 10 pane 0 ON_TIME", "5.0 at 19 until 20 pane 0 ON_TIME", "4.0 at 39 until 40 pane 0 ON_TIME");
+            "1.0 at 9 until 10 pane 0 ON_TIME",
+            "5.0 at 19 until 20 pane 0 ON_TIME",
+            "4.0 at 39 until 40 pane 0 ON_TIME");
     pipeline.run();
   }
 
@@ -87,7 +97,8 @@ public class WindowsTest {
 
   @Test
   public void slidingWindowsAreRestoredAndEachElementIsInferredOnce() {
-    PCollection<Prediction<Double>> output = numbers().apply(Window.into(SLIDING)).apply(Sums.ofNumbers()).output();
+    PCollection<Prediction<Double>> output =
+        numbers().apply(Window.into(SLIDING)).apply(Sums.ofNumbers()).output();
     PAssert.that(output.apply(Described.predictions()))
         .containsInAnyOrder(
             "1.0→2.0 at 1 until 10", "1.0→2.0 at 1 until 20",
@@ -126,11 +137,14 @@ public class WindowsTest {
         pipeline
             .apply(Create.timestamped(at(13, 5), at(-1, 16)).withCoder(DoubleCoder.of()))
             .apply(Window.into(SLIDING))
-            .apply(RunInference.<Double>of(Models.onnx("sum.onnx")).feature(Feature.ofDouble("x", notNegative)))
+            .apply(
+                RunInference.<Double>of(Models.onnx("sum.onnx"))
+                    .feature(Feature.ofDouble("x", notNegative)))
             .errors();
     PAssert.that(errors.apply(Described.errors()))
         .containsInAnyOrder(
-            "13.0 inference: 13 is unlucky at 5 until 10", "13.0 inference: 13 is unlucky at 5 until 20",
+            "13.0 inference: 13 is unlucky at 5 until 10",
+                "13.0 inference: 13 is unlucky at 5 until 20",
             "-1.0 decode: negative at 16 until 20", "-1.0 decode: negative at 16 until 30");
     pipeline.run();
   }
@@ -148,7 +162,9 @@ public class WindowsTest {
             .output();
     PAssert.that(output.apply(new Described<>(p -> "" + p.getDouble("sum"))))
         .containsInAnyOrder(
-            "2.0 at 10 until 11 pane 0 ON_TIME", "6.0 at 23 until 24 pane 0 ON_TIME", "5.0 at 40 until 41 pane 0 ON_TIME");
+            "2.0 at 10 until 11 pane 0 ON_TIME",
+            "6.0 at 23 until 24 pane 0 ON_TIME",
+            "5.0 at 40 until 41 pane 0 ON_TIME");
     pipeline.run();
   }
 
@@ -158,7 +174,10 @@ public class WindowsTest {
         numbers().apply(Window.into(new ParityWindows())).apply(Sums.ofNumbers()).output();
     PAssert.that(output.apply(Described.predictions()))
         .containsInAnyOrder(
-            "1.0→2.0 at 1 until 1001", "2.0→3.0 at 12 until 1000", "3.0→4.0 at 14 until 1000", "4.0→5.0 at 31 until 1001");
+            "1.0→2.0 at 1 until 1001",
+            "2.0→3.0 at 12 until 1000",
+            "3.0→4.0 at 14 until 1000",
+            "4.0→5.0 at 31 until 1001");
     pipeline.run();
   }
 

@@ -33,9 +33,10 @@ import org.apache.beam.sdk.values.Row;
 import org.apache.beam.sdk.values.TypeDescriptors;
 
 /**
- * Times Java → model → Java, one way or the other: {@code --side=ours} is this library, {@code --side=stock} Beam's own Java
- * RunInference. Rows are made in the pipeline, carry as many doubles as {@code --width} says, go through a scikit-learn
- * classifier ({@code predict}) and come back as Beam rows with their doubles and the class, which a checksum reads.
+ * Times Java → model → Java, one way or the other: {@code --side=ours} is this library, {@code
+ * --side=stock} Beam's own Java RunInference. Rows are made in the pipeline, carry as many doubles
+ * as {@code --width} says, go through a scikit-learn classifier ({@code predict}) and come back as
+ * Beam rows with their doubles and the class, which a checksum reads.
  *
  * <p>Prints one line of JSON. The time is of the whole run, start-up included: compare two sizes.
  */
@@ -70,7 +71,8 @@ public final class Bench {
 
     void setModel(String value);
 
-    @Description("Rows in a batch of the model, at most; for stock also at least. Default: the side's own")
+    @Description(
+        "Rows in a batch of the model, at most; for stock also at least. Default: the side's own")
     @Default.Integer(0)
     int getBatch();
 
@@ -88,25 +90,42 @@ public final class Bench {
     Options options = PipelineOptionsFactory.fromArgs(args).as(Options.class);
     try (LocalBeam beam =
         LocalBeam.attach(
-            options.getExpansionService(), options.as(PortablePipelineOptions.class).getJobEndpoint())) {
+            options.getExpansionService(),
+            options.as(PortablePipelineOptions.class).getJobEndpoint())) {
       beam.configure(options);
       Pipeline pipeline = Pipeline.create(options);
-      PCollection<Row> results = options.getSide().equals("stock") ? stock(pipeline, options) : ours(pipeline, options);
+      PCollection<Row> results =
+          options.getSide().equals("stock") ? stock(pipeline, options) : ours(pipeline, options);
       results
           .apply("Weigh", MapElements.into(TypeDescriptors.longs()).via(Bench::weigh))
           .apply("Sum", Sum.longsGlobally())
           .apply("Text", MapElements.into(TypeDescriptors.strings()).via(sum -> Long.toString(sum)))
           .apply("Write", TextIO.write().to(options.getChecksum()).withoutSharding());
       long start = System.nanoTime();
-      PipelineResult.State state = pipeline.run().waitUntilFinish();
+      PipelineResult.State state = waitUntilFinish(pipeline.run());
       double seconds = (System.nanoTime() - start) / 1e9;
       if (state != PipelineResult.State.DONE) {
         throw new IllegalStateException("the pipeline ended as " + state);
       }
       System.out.printf(
-          "{\"side\": \"%s\", \"rows\": %d, \"width\": %d, \"batch\": %d, \"seconds\": %.3f, \"checksum\": %s}%n",
-          options.getSide(), options.getRows(), options.getWidth(), options.getBatch(), seconds, checksum(options));
+          "{\"side\": \"%s\", \"rows\": %d, \"width\": %d, \"batch\": %d, \"seconds\": %.3f,"
+              + " \"checksum\": %s}%n",
+          options.getSide(),
+          options.getRows(),
+          options.getWidth(),
+          options.getBatch(),
+          seconds,
+          checksum(options));
     }
+  }
+
+  /** The runner's own wait looks every few seconds only, which is too coarse for a clock. */
+  private static PipelineResult.State waitUntilFinish(PipelineResult result)
+      throws InterruptedException {
+    while (!result.getState().isTerminal()) {
+      Thread.sleep(20);
+    }
+    return result.waitUntilFinish();
   }
 
   private static PCollection<Row> ours(Pipeline pipeline, Options options) {
@@ -119,7 +138,9 @@ public final class Bench {
         .apply(Impulse.create())
         .apply("Rows", ParDo.of(new RowsFn(options.getRows(), options.getWidth())))
         .setRowSchema(INPUT)
-        .apply("Infer", options.getBatch() == 0 ? inference : inference.maxBatchSize(options.getBatch()))
+        .apply(
+            "Infer",
+            options.getBatch() == 0 ? inference : inference.maxBatchSize(options.getBatch()))
         .outputRows();
   }
 
@@ -143,21 +164,24 @@ public final class Bench {
         .setRowSchema(INPUT)
         .apply(
             "Examples",
-            MapElements.into(TypeDescriptors.iterables(TypeDescriptors.doubles())).via(row -> row.getArray(0)))
+            MapElements.into(TypeDescriptors.iterables(TypeDescriptors.doubles()))
+                .via(row -> row.getArray(0)))
         .setCoder(IterableCoder.of(DoubleCoder.of()))
         .apply("Infer", inference);
   }
 
   /** Reads what came back: the first double of the row, and its class. */
   private static long weigh(Row result) {
-    Iterable<Double> x = result.getSchema().hasField("x") ? result.getIterable("x") : result.getIterable("example");
+    Iterable<Double> x =
+        result.getSchema().hasField("x") ? result.getIterable("x") : result.getIterable("example");
     return Math.round(x.iterator().next() * 1000) * (result.getInt64("inference") + 1);
   }
 
   private static String checksum(Options options) throws IOException {
     try (InputStream in =
         Channels.newInputStream(
-            FileSystems.open(FileSystems.matchSingleFileSpec(options.getChecksum()).resourceId()))) {
+            FileSystems.open(
+                FileSystems.matchSingleFileSpec(options.getChecksum()).resourceId()))) {
       return new String(in.readAllBytes(), StandardCharsets.UTF_8).trim();
     }
   }
@@ -183,7 +207,9 @@ public final class Bench {
         Arrays.setAll(row, i -> random.nextGaussian());
       }
       for (long row = 0; row < rows; row++) {
-        out.output(Row.withSchema(INPUT).attachValues((Object) Arrays.asList(values[(int) (row % DIFFERENT)])));
+        out.output(
+            Row.withSchema(INPUT)
+                .attachValues((Object) Arrays.asList(values[(int) (row % DIFFERENT)])));
       }
     }
   }

@@ -5,7 +5,10 @@ import org.apache.beam.sdk.schemas.JavaFieldSchema;
 import org.apache.beam.sdk.schemas.annotations.DefaultSchema;
 import org.apache.beam.sdk.schemas.annotations.SchemaCreate;
 
-/** A handwritten digit: its id, what it is, and 8 × 8 pixels from 0 to 16, as one line of the CSV file has them. */
+/**
+ * A handwritten digit: its id, what it is, and 8 × 8 pixels from 0 to 16, as one line of the CSV
+ * file has them.
+ */
 @DefaultSchema(JavaFieldSchema.class)
 public final class Digit {
 

@@ -24,8 +24,8 @@ import org.apache.beam.sdk.values.TypeDescriptor;
 import org.apache.beam.sdk.values.TypeDescriptors;
 
 /**
- * Classifies handwritten digits: CSV → RunInference with hooks → predictions.csv and errors.csv, then accuracy and a
- * confusion matrix.
+ * Classifies handwritten digits: CSV → RunInference with hooks → predictions.csv and errors.csv,
+ * then accuracy and a confusion matrix.
  *
  * <p>From the repository, once examples/digits/prepare.py has made the data and the models:
  *
@@ -47,7 +47,8 @@ public final class Digits {
 
     void setInput(String value);
 
-    @Description("Which model to run, and how: a YAML or JSON file, the same that the Python sample reads")
+    @Description(
+        "Which model to run, and how: a YAML or JSON file, the same that the Python sample reads")
     @Default.String("examples/digits/onnx.yaml")
     String getConfig();
 
@@ -65,7 +66,10 @@ public final class Digits {
     void setOutput(String value);
   }
 
-  /** Runs the sample: on this machine, unless --runner says otherwise; with --jobEndpoint, on that job service. */
+  /**
+   * Runs the sample: on this machine, unless --runner says otherwise; with --jobEndpoint, on that
+   * job service.
+   */
   public static void main(String[] args) throws IOException {
     Options options = PipelineOptionsFactory.fromArgs(args).as(Options.class);
     String jobEndpoint = options.as(PortablePipelineOptions.class).getJobEndpoint();
@@ -74,7 +78,9 @@ public final class Digits {
       return;
     }
     try (LocalBeam beam =
-        jobEndpoint == null ? LocalBeam.start() : LocalBeam.attach(options.getExpansionService(), jobEndpoint)) {
+        jobEndpoint == null
+            ? LocalBeam.start()
+            : LocalBeam.attach(options.getExpansionService(), jobEndpoint)) {
       beam.configure(options);
       run(options);
     }
@@ -93,7 +99,9 @@ public final class Digits {
     predictions
         .output()
         .apply("Format", MapElements.into(TypeDescriptors.strings()).via(Digits::format))
-        .apply("WritePredictions", write(options, "predictions.csv").withHeader("id,label,predicted,score"));
+        .apply(
+            "WritePredictions",
+            write(options, "predictions.csv").withHeader("id,label,predicted,score"));
     predictions
         .errors()
         .apply("FormatErrors", MapElements.into(TypeDescriptors.strings()).via(Digits::formatError))
@@ -124,6 +132,11 @@ public final class Digits {
   }
 
   private static String formatError(InferenceError<Digit> error) {
-    return error.element().id + "," + error.stage() + ",\"" + error.message().replace("\"", "\"\"") + "\"";
+    return error.element().id
+        + ","
+        + error.stage()
+        + ",\""
+        + error.message().replace("\"", "\"\"")
+        + "\"";
   }
 }

@@ -23,7 +23,8 @@ final class Evaluation {
     try (BufferedReader reader =
         new BufferedReader(
             Channels.newReader(
-                FileSystems.open(FileSystems.matchSingleFileSpec(path).resourceId()), StandardCharsets.UTF_8))) {
+                FileSystems.open(FileSystems.matchSingleFileSpec(path).resourceId()),
+                StandardCharsets.UTF_8))) {
       reader.readLine();
       for (String line = reader.readLine(); line != null; line = reader.readLine()) {
         String[] columns = line.split(",");
@@ -44,7 +45,9 @@ final class Evaluation {
     Set<String> classes = new TreeSet<>(counts.keySet());
     counts.values().forEach(row -> classes.addAll(row.keySet()));
     StringBuilder text = new StringBuilder();
-    text.append(String.format("accuracy %.4f (%d of %d)%n%n", (double) right / Math.max(all, 1), right, all));
+    text.append(
+        String.format(
+            "accuracy %.4f (%d of %d)%n%n", (double) right / Math.max(all, 1), right, all));
     text.append("confusion matrix: a row for each label, a column for each prediction\n     ");
     classes.forEach(name -> text.append(String.format("%5s", name)));
     for (String label : classes) {

@@ -16,7 +16,10 @@ import org.apache.beam.sdk.schemas.Schema;
 import org.apache.beam.sdk.schemas.Schema.FieldType;
 import org.apache.beam.sdk.values.Row;
 
-/** One file of tests/conformance/run_inference: a configuration, rows, and what each row must become. */
+/**
+ * One file of tests/conformance/run_inference: a configuration, rows, and what each row must
+ * become.
+ */
 final class ConformanceCase {
 
   /** The field that tells rows apart, beside the features. */
@@ -30,7 +33,8 @@ final class ConformanceCase {
   /** Reads a case; {@code models} is where its model files are. */
   ConformanceCase(Path path, Path models) throws IOException {
     name = path.getFileName().toString().replace(".json", "");
-    json = new ObjectMapper().readTree(Files.readString(path).replace("${models}", models.toString()));
+    json =
+        new ObjectMapper().readTree(Files.readString(path).replace("${models}", models.toString()));
     expected = json.get("expected");
     RunInferenceConfig.Builder builder = RunInferenceConfig.newBuilder();
     JsonFormat.parser().merge(json.get("config").toString(), builder);

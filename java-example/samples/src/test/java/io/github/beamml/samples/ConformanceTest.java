@@ -36,15 +36,18 @@ import org.junit.runners.Parameterized;
 import org.junit.runners.Parameterized.Parameters;
 
 /**
- * The cases in tests/conformance/run_inference, from Java through the real service and back. All run in one pipeline. {@code
- * make test} makes their models; without them the cases are skipped.
+ * The cases in tests/conformance/run_inference, from Java through the real service and back. All
+ * run in one pipeline. {@code make test} makes their models; without them the cases are skipped.
  */
 @RunWith(Parameterized.class)
 public class ConformanceTest {
 
   private static final Path MODELS = Paths.get(System.getProperty("models"));
 
-  /** What rows became, by case and number of the row. The workers are in this JVM, so they can leave it here. */
+  /**
+   * What rows became, by case and number of the row. The workers are in this JVM, so they can leave
+   * it here.
+   */
   private static final Map<String, Object> RESULTS = new ConcurrentHashMap<>();
 
   private final ConformanceCase example;
@@ -60,8 +63,13 @@ public class ConformanceTest {
 
   private static List<ConformanceCase> cases() throws IOException {
     List<ConformanceCase> cases = new ArrayList<>();
-    try (Stream<Path> paths = Files.list(Paths.get(System.getProperty("conformance"), "run_inference"))) {
-      for (Path path : paths.filter(path -> path.toString().endsWith(".json")).sorted().collect(Collectors.toList())) {
+    try (Stream<Path> paths =
+        Files.list(Paths.get(System.getProperty("conformance"), "run_inference"))) {
+      for (Path path :
+          paths
+              .filter(path -> path.toString().endsWith(".json"))
+              .sorted()
+              .collect(Collectors.toList())) {
         cases.add(new ConformanceCase(path, MODELS));
       }
     }
@@ -75,16 +83,23 @@ public class ConformanceTest {
       Pipeline pipeline = Pipeline.create(beam.options());
       for (ConformanceCase example : cases()) {
         PCollection<Row> rows =
-            pipeline.apply("Rows of " + example.name, Create.of(example.rows()).withRowSchema(example.schema()));
+            pipeline.apply(
+                "Rows of " + example.name,
+                Create.of(example.rows()).withRowSchema(example.schema()));
         Predictions<Row> results = rows.apply("Infer " + example.name, example.inference());
-        results.output().apply("Output of " + example.name, keep(example.name, Prediction::element));
-        results.errors().apply("Errors of " + example.name, keep(example.name, InferenceError::element));
+        results
+            .output()
+            .apply("Output of " + example.name, keep(example.name, Prediction::element));
+        results
+            .errors()
+            .apply("Errors of " + example.name, keep(example.name, InferenceError::element));
       }
       assertEquals(PipelineResult.State.DONE, pipeline.run().waitUntilFinish());
     }
   }
 
-  private static <T> ParDo.SingleOutput<T, Void> keep(String name, SerializableFunction<T, Row> element) {
+  private static <T> ParDo.SingleOutput<T, Void> keep(
+      String name, SerializableFunction<T, Row> element) {
     return ParDo.of(new KeepFn<>(name, element));
   }
 

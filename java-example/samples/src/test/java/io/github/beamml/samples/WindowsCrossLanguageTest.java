@@ -56,8 +56,8 @@ import org.junit.BeforeClass;
 import org.junit.Test;
 
 /**
- * Elements with a coder that only Java knows, in windows of every kind, through the real service and back: all in one pipeline
- * on the embedded runner.
+ * Elements with a coder that only Java knows, in windows of every kind, through the real service
+ * and back: all in one pipeline on the embedded runner.
  */
 public class WindowsCrossLanguageTest {
 
@@ -65,7 +65,10 @@ public class WindowsCrossLanguageTest {
   private static final Duration TEN_SECS = Duration.standardSeconds(10);
   private static final int ELEMENTS = 20;
 
-  /** Element, timestamp, window and pane, by branch, before and after inference. The workers are in this JVM. */
+  /**
+   * Element, timestamp, window and pane, by branch, before and after inference. The workers are in
+   * this JVM.
+   */
   private static final Map<String, Collection<String>> BEFORE = new ConcurrentHashMap<>();
 
   private static final Map<String, Collection<String>> AFTER = new ConcurrentHashMap<>();
@@ -86,9 +89,14 @@ public class WindowsCrossLanguageTest {
     assumeTrue("no model " + MODEL + "; make test makes it", Files.exists(MODEL));
     try (LocalBeam beam = LocalBeam.start()) {
       Pipeline pipeline = Pipeline.create(beam.options());
-      PCollection<Reading> readings = pipeline.apply(Create.timestamped(readings()).withCoder(coder()));
+      PCollection<Reading> readings =
+          pipeline.apply(Create.timestamped(readings()).withCoder(coder()));
       branch("fixed", readings.apply("Fixed", Window.into(FixedWindows.of(TEN_SECS))));
-      branch("sliding", readings.apply("Sliding", Window.into(SlidingWindows.of(TEN_SECS).every(Duration.standardSeconds(2)))));
+      branch(
+          "sliding",
+          readings.apply(
+              "Sliding",
+              Window.into(SlidingWindows.of(TEN_SECS).every(Duration.standardSeconds(2)))));
       branch("custom", readings.apply("Custom", Window.into(new OnlyJavaKnows())));
       branch("sessions", sessions(readings));
       PipelineResult result = pipeline.run();
@@ -113,7 +121,9 @@ public class WindowsCrossLanguageTest {
   private static PCollection<Reading> sessions(PCollection<Reading> readings) {
     return readings
         .apply("Sessions", Window.into(Sessions.withGapDuration(Duration.standardSeconds(4))))
-        .apply(WithKeys.<Integer, Reading>of(r -> (int) r.value % 2).withKeyType(TypeDescriptors.integers()))
+        .apply(
+            WithKeys.<Integer, Reading>of(r -> (int) r.value % 2)
+                .withKeyType(TypeDescriptors.integers()))
         .apply(GroupByKey.create())
         .apply(Values.create())
         .apply(Flatten.iterables())
@@ -126,7 +136,8 @@ public class WindowsCrossLanguageTest {
         readings
             .apply(
                 "Infer " + name,
-                RunInference.<Reading>of(Models.onnx(MODEL.toString())).feature(Feature.ofDouble("x", r -> r.value)))
+                RunInference.<Reading>of(Models.onnx(MODEL.toString()))
+                    .feature(Feature.ofDouble("x", r -> r.value)))
             .output();
     assertEquals(readings.getWindowingStrategy(), output.getWindowingStrategy());
     output.apply("After " + name, ParDo.of(new PlaceFn<>(name, AFTER, p -> p.getDouble("y"))));
@@ -134,7 +145,9 @@ public class WindowsCrossLanguageTest {
 
   private static void countInferences(PipelineResult result) {
     MetricsFilter filter =
-        MetricsFilter.builder().addNameFilter(MetricNameFilter.named("RunInference", "num_inferences")).build();
+        MetricsFilter.builder()
+            .addNameFilter(MetricNameFilter.named("RunInference", "num_inferences"))
+            .build();
     for (MetricResult<Long> counter : result.metrics().queryMetrics(filter).getCounters()) {
       INFERENCES.merge(counter.getKey().stepName(), counter.getAttempted(), Long::sum);
     }
@@ -146,14 +159,18 @@ public class WindowsCrossLanguageTest {
     private final boolean before;
     private final SerializableFunction<T, Double> value;
 
-    PlaceFn(String branch, Map<String, Collection<String>> places, SerializableFunction<T, Double> value) {
+    PlaceFn(
+        String branch,
+        Map<String, Collection<String>> places,
+        SerializableFunction<T, Double> value) {
       this.branch = branch;
       this.before = places == BEFORE;
       this.value = value;
     }
 
     @ProcessElement
-    public void process(@Element T element, @Timestamp Instant timestamp, BoundedWindow window, PaneInfo pane) {
+    public void process(
+        @Element T element, @Timestamp Instant timestamp, BoundedWindow window, PaneInfo pane) {
       (before ? BEFORE : AFTER)
           .computeIfAbsent(branch, key -> new ConcurrentLinkedQueue<>())
           .add(value.apply(element) + " at " + timestamp + " in " + window + " " + pane);
@@ -195,14 +212,18 @@ public class WindowsCrossLanguageTest {
     assertPlacesAreKept("sessions");
   }
 
-  /** One window for the even and one for the odd seconds, with Java's serialization as the only definition. */
+  /**
+   * One window for the even and one for the odd seconds, with Java's serialization as the only
+   * definition.
+   */
   private static final class OnlyJavaKnows extends NonMergingWindowFn<Object, IntervalWindow> {
     private static final long serialVersionUID = 1L;
 
     @Override
     public Collection<IntervalWindow> assignWindows(AssignContext context) {
       long odd = context.timestamp().getMillis() / 1000 % 2;
-      return List.of(new IntervalWindow(Instant.ofEpochSecond(odd), Instant.ofEpochSecond(1000 + odd)));
+      return List.of(
+          new IntervalWindow(Instant.ofEpochSecond(odd), Instant.ofEpochSecond(1000 + odd)));
     }
 
     @Override

@@ -17,8 +17,10 @@ public final class ColumnReader {
   private final int rank;
   private final int offsets;
   private final int validity;
+
   /** For a ragged column: where its shapes are, and where each row's elements start. */
   private final int shapes;
+
   private final int[] rowStarts;
   private final int[] fixedShape;
   private final int fixedElements;
@@ -70,8 +72,8 @@ public final class ColumnReader {
   }
 
   /**
-   * The value of a row as a Beam row holds it: a scalar as its boxed type, {@code String} or {@code byte[]}; a tensor as
-   * nested lists; null if there is none.
+   * The value of a row as a Beam row holds it: a scalar as its boxed type, {@code String} or {@code
+   * byte[]}; a tensor as nested lists; null if there is none.
    */
   public Object value(int row) {
     if (isNull(row)) {
@@ -140,13 +142,22 @@ public final class ColumnReader {
     }
   }
 
-  /** Where a buffer starts, once it is known to have the bytes it needs and to lie within the batch. */
+  /**
+   * Where a buffer starts, once it is known to have the bytes it needs and to lie within the batch.
+   */
   private int place(TensorBatchBuffer buffer, long needed) {
     long start = buffer.getOffset();
     long length = buffer.getLength();
     if (start < 0 || length < needed || start > batch.length - length) {
-      throw broken("a buffer of " + length + " bytes at " + start + " in a TensorBatch of " + batch.length
-          + " bytes; expected " + needed);
+      throw broken(
+          "a buffer of "
+              + length
+              + " bytes at "
+              + start
+              + " in a TensorBatch of "
+              + batch.length
+              + " bytes; expected "
+              + needed);
     }
     return (int) start;
   }

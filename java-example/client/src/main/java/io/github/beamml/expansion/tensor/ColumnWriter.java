@@ -7,8 +7,9 @@ import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 
 /**
- * One column of a {@link TensorBatchWriter}. For each row its elements are put in row-major order, and then the row is
- * ended. Puts take the Java type that has the datatype's width: {@code short} for INT16, UINT16 and FP16, and so on.
+ * One column of a {@link TensorBatchWriter}. For each row its elements are put in row-major order,
+ * and then the row is ended. Puts take the Java type that has the datatype's width: {@code short}
+ * for INT16, UINT16 and FP16, and so on.
  *
  * <p>A row that turns out wrong is taken back by {@link TensorBatchWriter#rollback()}.
  */
@@ -16,10 +17,7 @@ public final class ColumnWriter {
 
   private final Field field;
   private final Datatype datatype;
-  private final int[] shape;
-  private final int unknownAxis;
-  private final int knownElements;
-  private final boolean ragged;
+  private final RowShape shape;
 
   final GrowableBytes values = new GrowableBytes();
   final GrowableBytes offsets = new GrowableBytes();
@@ -35,22 +33,7 @@ public final class ColumnWriter {
   ColumnWriter(Field field) {
     this.field = field;
     this.datatype = Datatype.named(field.getDatatype());
-    this.shape = new int[field.getShapeCount()];
-    int unknown = -1;
-    int known = 1;
-    int unknowns = 0;
-    for (int axis = 0; axis < shape.length; axis++) {
-      shape[axis] = Math.toIntExact(field.getShape(axis));
-      if (shape[axis] < 0) {
-        unknown = axis;
-        unknowns++;
-      } else {
-        known = Math.multiplyExact(known, shape[axis]);
-      }
-    }
-    this.unknownAxis = unknowns == 1 ? unknown : -1;
-    this.knownElements = known;
-    this.ragged = unknowns > 0;
+    this.shape = new RowShape(field);
     clear();
   }
 
@@ -163,55 +146,53 @@ public final class ColumnWriter {
   }
 
   /**
-   * Ends a row. Of a column with one unknown dimension, its size follows from the number of elements.
+   * Ends a row. Of a column with one unknown dimension, its size follows from the number of
+   * elements; a column with more needs {@link #endRow(int[])}.
    *
    * @throws TensorBatchException if the number of elements does not fit the shape
    */
   public void endRow() {
     int count = elementsInRow();
-    if (ragged) {
-      if (unknownAxis < 0) {
-        throw new TensorBatchException(name() + " has several unknown dimensions; end its rows with their shape");
-      }
-      int unknown = knownElements == 0 ? 0 : count / knownElements;
-      if (unknown * knownElements != count) {
+    if (shape.ragged()) {
+      int[] rowShape = shape.ofElements(count);
+      if (rowShape == null) {
         throw wrongCount(count);
       }
-      for (int axis = 0; axis < shape.length; axis++) {
-        shapes.putInt(axis == unknownAxis ? unknown : shape[axis]);
-      }
-    } else if (count != knownElements) {
+      putShape(rowShape);
+    } else if (count != shape.elements()) {
       throw wrongCount(count);
     }
     closeRow(1);
   }
 
   /**
-   * Ends a row of a column with unknown dimensions.
+   * Ends a row.
    *
    * @param rowShape the shape of this row
    * @throws TensorBatchException if it does not fit the column's shape or the number of elements
    */
   public void endRow(int[] rowShape) {
-    long product = 1;
-    boolean fits = rowShape.length == shape.length;
-    for (int axis = 0; fits && axis < shape.length; axis++) {
-      product *= rowShape[axis];
-      fits = shape[axis] < 0 || shape[axis] == rowShape[axis];
-    }
-    if (!fits) {
+    if (!shape.admits(rowShape)) {
       throw new TensorBatchException(
-          name() + " has shape " + Arrays.toString(rowShape) + "; expected " + Arrays.toString(shape));
+          name() + " has shape " + Arrays.toString(rowShape) + "; expected " + shape);
+    }
+    long product = 1;
+    for (int size : rowShape) {
+      product *= size;
     }
     if (product != elementsInRow()) {
       throw wrongCount(elementsInRow());
     }
-    if (ragged) {
-      for (int size : rowShape) {
-        shapes.putInt(size);
-      }
+    if (shape.ragged()) {
+      putShape(rowShape);
     }
     closeRow(1);
+  }
+
+  private void putShape(int[] rowShape) {
+    for (int size : rowShape) {
+      shapes.putInt(size);
+    }
   }
 
   /** Ends a row that has no value. Nothing may have been put for it. */
@@ -222,14 +203,14 @@ public final class ColumnWriter {
         validity.write(1);
       }
     }
-    if (ragged) {
-      shapes.putZeros(4 * shape.length);
+    if (shape.ragged()) {
+      shapes.putZeros(4 * shape.rank());
     } else if (datatype.variableLength()) {
-      for (int element = 0; element < knownElements; element++) {
+      for (int element = 0; element < shape.elements(); element++) {
         endElement();
       }
     } else {
-      values.putZeros(length(knownElements));
+      values.putZeros(length(shape.elements()));
     }
     closeRow(0);
   }
@@ -243,11 +224,7 @@ public final class ColumnWriter {
 
   /** The shape of a row, with 0 for unknown dimensions. */
   int[] knownShape() {
-    int[] known = shape.clone();
-    for (int axis = 0; axis < known.length; axis++) {
-      known[axis] = Math.max(0, known[axis]);
-    }
-    return known;
+    return shape.known();
   }
 
   /** Starts over where {@link #rollback} will return to. */
@@ -264,8 +241,8 @@ public final class ColumnWriter {
     if (datatype.variableLength()) {
       offsets.truncate(4 * (elements + 1));
     }
-    if (ragged) {
-      shapes.truncate(4 * shape.length * rows);
+    if (shape.ragged()) {
+      shapes.truncate(4 * shape.rank() * rows);
     }
     if (hasNulls) {
       validity.truncate(rows);
@@ -308,7 +285,12 @@ public final class ColumnWriter {
 
   private TensorBatchException wrongCount(int count) {
     return new TensorBatchException(
-        name() + " has " + count + " elements, which its shape " + field.getShapeList() + " does not hold");
+        name()
+            + " has "
+            + count
+            + " elements, which its shape "
+            + field.getShapeList()
+            + " does not hold");
   }
 
   private String name() {

@@ -7,8 +7,8 @@ import java.util.Optional;
 import org.apache.beam.sdk.schemas.Schema.FieldType;
 
 /**
- * The type of one element of a column: the datatypes of the Open Inference Protocol and {@code STRING}, which is {@code
- * BYTES} that hold UTF-8 text.
+ * The type of one element of a column: the datatypes of the Open Inference Protocol and {@code
+ * STRING}, which is {@code BYTES} that hold UTF-8 text.
  */
 public enum Datatype {
   /** True or false; Beam's BOOLEAN. */
@@ -64,8 +64,8 @@ public enum Datatype {
   }
 
   /**
-   * The datatype that Java values of a Beam type are sent as, if there is one: BOOLEAN, BYTE, INT16, INT32, INT64, FLOAT,
-   * DOUBLE, STRING and BYTES have one.
+   * The datatype that Java values of a Beam type are sent as, if there is one: BOOLEAN, BYTE,
+   * INT16, INT32, INT64, FLOAT, DOUBLE, STRING and BYTES have one.
    */
   public static Optional<Datatype> ofFieldType(FieldType type) {
     switch (type.getTypeName()) {
@@ -101,7 +101,8 @@ public enum Datatype {
     try {
       return valueOf(name.toUpperCase(Locale.ROOT));
     } catch (IllegalArgumentException e) {
-      throw new TensorBatchException("unknown datatype \"" + name + "\"; known are " + Arrays.toString(values()));
+      throw new TensorBatchException(
+          "unknown datatype \"" + name + "\"; known are " + Arrays.toString(values()));
     }
   }
 }

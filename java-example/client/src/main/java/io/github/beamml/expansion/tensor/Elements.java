@@ -15,8 +15,8 @@ import java.util.Arrays;
 import java.util.List;
 
 /**
- * The elements of a column, as the Java values that {@link Datatype#fieldType()} says. Lists are views of an array of
- * primitives of their own, so that keeping one row does not keep the batch.
+ * The elements of a column, as the Java values that {@link Datatype#fieldType()} says. Lists are
+ * views of an array of primitives of their own, so that keeping one row does not keep the batch.
  */
 final class Elements {
 
@@ -177,7 +177,9 @@ final class Elements {
   private static long signed(long bits) {
     if (bits < 0) {
       throw new TensorBatchException(
-          "the UINT64 " + Long.toUnsignedString(bits) + " is larger than Beam's INT64; cast the column in a post hook");
+          "the UINT64 "
+              + Long.toUnsignedString(bits)
+              + " is larger than Beam's INT64; cast the column in a post hook");
     }
     return bits;
   }

@@ -6,7 +6,10 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Arrays;
 
-/** A byte array that grows and takes primitives, little-endian; coders write to it as to any stream. Not thread-safe. */
+/**
+ * A byte array that grows and takes primitives, little-endian; coders write to it as to any stream.
+ * Not thread-safe.
+ */
 final class GrowableBytes extends OutputStream {
 
   /** The largest array that every JVM gives. */
@@ -93,7 +96,8 @@ final class GrowableBytes extends OutputStream {
 
   private void grow(long needed) {
     if (needed > MAX_SIZE) {
-      throw new TensorBatchException("a column of " + needed + " bytes; a TensorBatch holds at most 2 GiB");
+      throw new TensorBatchException(
+          "a column of " + needed + " bytes; a TensorBatch holds at most 2 GiB");
     }
     array = Arrays.copyOf(array, (int) Math.min(MAX_SIZE, Math.max(needed, array.length * 2L)));
   }

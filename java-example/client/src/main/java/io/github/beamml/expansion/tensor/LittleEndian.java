@@ -5,7 +5,9 @@ import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.nio.ByteOrder;
 
-/** Little-endian numbers at any position of a byte array: each access compiles to one load or store. */
+/**
+ * Little-endian numbers at any position of a byte array: each access compiles to one load or store.
+ */
 final class LittleEndian {
 
   static final VarHandle SHORT = view(short[].class);

@@ -9,7 +9,8 @@ public final class RowValues {
   /**
    * Writes one row of a column.
    *
-   * @param value a boxed scalar, {@code String} or {@code byte[]}; nested iterables of them for a tensor; null for no value
+   * @param value a boxed scalar, {@code String} or {@code byte[]}; nested iterables of them for a
+   *     tensor; null for no value
    * @throws TensorBatchException if it does not fit the column's shape, or is ragged within itself
    */
   public static void write(ColumnWriter column, Object value) {
@@ -27,12 +28,17 @@ public final class RowValues {
     }
   }
 
-  /** Puts nested arrays and notes their shape: the first of each depth sets it, and the others must agree. */
-  private static void putAll(ColumnWriter column, Iterable<?> values, int axis, int[] shape, boolean first) {
+  /**
+   * Puts nested arrays and notes their shape: the first of each depth sets it, and the others must
+   * agree.
+   */
+  private static void putAll(
+      ColumnWriter column, Iterable<?> values, int axis, int[] shape, boolean first) {
     int size = 0;
     for (Object value : values) {
       if (value == null) {
-        throw new TensorBatchException("feature \"" + column.field().getName() + "\" has a null among its elements");
+        throw new TensorBatchException(
+            "feature \"" + column.field().getName() + "\" has a null among its elements");
       }
       if (axis == shape.length - 1) {
         put(column, value);
@@ -45,7 +51,12 @@ public final class RowValues {
       shape[axis] = size;
     } else if (shape[axis] != size) {
       throw new TensorBatchException(
-          "feature \"" + column.field().getName() + "\" has arrays of " + shape[axis] + " and " + size
+          "feature \""
+              + column.field().getName()
+              + "\" has arrays of "
+              + shape[axis]
+              + " and "
+              + size
               + " elements within one row");
     }
   }

@@ -9,12 +9,18 @@ import java.util.UUID;
 import org.apache.beam.sdk.schemas.Schema;
 import org.apache.beam.sdk.schemas.Schema.FieldType;
 
-/** Columns as fields of a Beam schema, and back: a tensor is nested arrays, with a dimension of unknown size for each. */
+/**
+ * Columns as fields of a Beam schema, and back: a tensor is nested arrays, with a dimension of
+ * unknown size for each.
+ */
 public final class SchemaFields {
 
   private SchemaFields() {}
 
-  /** The column that holds a field of this type; none for rows, maps, logical types and other types that no tensor holds. */
+  /**
+   * The column that holds a field of this type; none for rows, maps, logical types and other types
+   * that no tensor holds.
+   */
   public static Optional<Field> column(String name, FieldType type) {
     Field.Builder column = Field.newBuilder().setName(name);
     FieldType element = type;
@@ -22,7 +28,8 @@ public final class SchemaFields {
       column.addShape(-1);
       element = element.getCollectionElementType();
     }
-    return Datatype.ofFieldType(element).map(datatype -> column.setDatatype(datatype.name()).build());
+    return Datatype.ofFieldType(element)
+        .map(datatype -> column.setDatatype(datatype.name()).build());
   }
 
   /**
@@ -48,8 +55,8 @@ public final class SchemaFields {
   }
 
   /**
-   * Gives a schema an id that follows from its content. Beam gives a random one otherwise, and then two expansions of one
-   * pipeline differ and a streaming job cannot be updated.
+   * Gives a schema an id that follows from its content. Beam gives a random one otherwise, and then
+   * two expansions of one pipeline differ and a streaming job cannot be updated.
    */
   public static Schema identified(Schema schema) {
     schema.setUUID(UUID.nameUUIDFromBytes(schema.toString().getBytes(StandardCharsets.UTF_8)));

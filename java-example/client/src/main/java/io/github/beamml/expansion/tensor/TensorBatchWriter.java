@@ -9,10 +9,12 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * Writes TensorBatches, the columnar wire format that proto/beamml/expansion/v1/tensor.proto describes.
+ * Writes TensorBatches, the columnar wire format that proto/beamml/expansion/v1/tensor.proto
+ * describes.
  *
- * <p>Use: for each row {@link #beginRow()}, then for each column its puts and {@code endRow()}, then {@link #endRow()}; and
- * {@link #finish()} whenever the batch is large enough. Not thread-safe; one writer serves batch after batch.
+ * <p>Use: for each row {@link #beginRow()}, then for each column its puts and {@code endRow()},
+ * then {@link #endRow()}; and {@link #finish()} whenever the batch is large enough. Not
+ * thread-safe; one writer serves batch after batch.
  */
 public final class TensorBatchWriter {
 
@@ -75,7 +77,8 @@ public final class TensorBatchWriter {
     rows++;
     for (ColumnWriter column : columns) {
       if (column.rows() != rows) {
-        throw new IllegalStateException("row " + (rows - 1) + " of column " + column.field().getName() + " was not ended");
+        throw new IllegalStateException(
+            "row " + (rows - 1) + " of column " + column.field().getName() + " was not ended");
       }
     }
   }
@@ -97,7 +100,8 @@ public final class TensorBatchWriter {
 
   /** Returns the finished rows as one TensorBatch and starts the next one. No row may be open. */
   public byte[] finish() {
-    // Where buffers start depends on the header's length, and the header's length on where they start: its varints grow.
+    // Where buffers start depends on the header's length, and the header's length on where they
+    // start: its varints grow.
     int firstBuffer = ALIGNMENT;
     Layout layout = new Layout(firstBuffer);
     while (!layout.buffers.isEmpty() && PRELUDE_BYTES + layout.header.length > firstBuffer) {

@@ -14,7 +14,9 @@ import org.apache.beam.sdk.transforms.SerializableFunction;
 import org.apache.beam.sdk.values.Row;
 import org.apache.beam.sdk.values.TupleTag;
 
-/** Does to TensorBatches what the service's steps do, row by row and with a function for a model. */
+/**
+ * Does to TensorBatches what the service's steps do, row by row and with a function for a model.
+ */
 final class FakeFn extends DoFn<byte[], byte[]> {
 
   private static final long serialVersionUID = 1L;
@@ -46,9 +48,11 @@ final class FakeFn extends DoFn<byte[], byte[]> {
   public void process(@Element byte[] bytes, MultiOutputReceiver out) {
     TensorBatchReader batch = new TensorBatchReader(bytes);
     List<Field> kept = keptColumns();
-    TensorBatchWriter inferred = new TensorBatchWriter(concat(kept, predictions, texts("model_id")));
+    TensorBatchWriter inferred =
+        new TensorBatchWriter(concat(kept, predictions, texts("model_id")));
     TensorBatchWriter failed =
-        new TensorBatchWriter(concat(kept, texts("stage", "error_type", "message"), texts("model_id")));
+        new TensorBatchWriter(
+            concat(kept, texts("stage", "error_type", "message"), texts("model_id")));
     for (int row = 0; row < batch.rows(); row++) {
       inferred.beginRow();
       String stage = "decode";
@@ -59,7 +63,12 @@ final class FakeFn extends DoFn<byte[], byte[]> {
         write(inferred, batch, row, kept, prediction.getValues());
       } catch (RuntimeException e) {
         inferred.rollback();
-        write(failed, batch, row, kept, List.of(stage, e.getClass().getSimpleName(), String.valueOf(e.getMessage())));
+        write(
+            failed,
+            batch,
+            row,
+            kept,
+            List.of(stage, e.getClass().getSimpleName(), String.valueOf(e.getMessage())));
       }
     }
     if (inferred.rows() > 0) {
@@ -82,7 +91,12 @@ final class FakeFn extends DoFn<byte[], byte[]> {
     return Row.withSchema(SchemaFields.schema(input.getColumnsList())).attachValues(values);
   }
 
-  private void write(TensorBatchWriter writer, TensorBatchReader batch, int row, List<Field> kept, List<Object> values) {
+  private void write(
+      TensorBatchWriter writer,
+      TensorBatchReader batch,
+      int row,
+      List<Field> kept,
+      List<Object> values) {
     writer.beginRow();
     int column = 0;
     for (Field field : kept) {

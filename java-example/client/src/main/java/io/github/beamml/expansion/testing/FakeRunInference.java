@@ -21,8 +21,8 @@ import org.apache.beam.sdk.values.TupleTag;
 import org.apache.beam.sdk.values.TupleTagList;
 
 /**
- * A model in this JVM that stands in for an expansion service, on DirectRunner, without Python. All else is real: features are
- * extracted, packed and carried, windows restored, errors told apart.
+ * A model in this JVM that stands in for an expansion service, on DirectRunner, without Python. All
+ * else is real: features are extracted, packed and carried, windows restored, errors told apart.
  *
  * <pre>{@code
  * Schema schema = Schema.builder().addStringField("species").build();
@@ -33,9 +33,10 @@ import org.apache.beam.sdk.values.TupleTagList;
  * }
  * }</pre>
  *
- * <p>Models and hooks of the configuration are not run, nor checked: the function gets the features as they are, as a row
- * of one field for each, and returns what would be left after the post hooks. If it throws, its element becomes an error of
- * stage inference; a null feature makes one of stage decode, as in the service.
+ * <p>Models and hooks of the configuration are not run, nor checked: the function gets the features
+ * as they are, as a row of one field for each, and returns what would be left after the post hooks.
+ * If it throws, its element becomes an error of stage inference; a null feature makes one of stage
+ * decode, as in the service.
  */
 public final class FakeRunInference implements Expander, AutoCloseable {
 
@@ -53,10 +54,12 @@ public final class FakeRunInference implements Expander, AutoCloseable {
   /**
    * Creates a fake and makes it answer to its {@link #address}, until it is closed.
    *
-   * @param predictions the schema of what the function returns: numbers, booleans, strings, bytes and arrays of them
+   * @param predictions the schema of what the function returns: numbers, booleans, strings, bytes
+   *     and arrays of them
    * @param model from a row of features to a row of predictions
    */
-  public static FakeRunInference returning(Schema predictions, SerializableFunction<Row, Row> model) {
+  public static FakeRunInference returning(
+      Schema predictions, SerializableFunction<Row, Row> model) {
     FakeRunInference fake = new FakeRunInference(predictions, model);
     Expanders.register(fake.address, fake);
     return fake;
@@ -71,11 +74,15 @@ public final class FakeRunInference implements Expander, AutoCloseable {
   public Expansion expand(RunInferenceConfig config, PCollection<byte[]> batches) {
     TupleTag<byte[]> output = new TupleTag<>("output");
     TupleTag<byte[]> errors = new TupleTag<>("errors");
-    FakeFn fn = new FakeFn(config.getTensorBatch(), columns(), model, modelId(config.getModel()), output, errors);
+    FakeFn fn =
+        new FakeFn(
+            config.getTensorBatch(), columns(), model, modelId(config.getModel()), output, errors);
     PCollectionTuple results =
         batches.apply("Fake", ParDo.of(fn).withOutputTags(output, TupleTagList.of(errors)));
     return new Expansion(
-        results.get(output).setCoder(ByteArrayCoder.of()), results.get(errors).setCoder(ByteArrayCoder.of()), columns());
+        results.get(output).setCoder(ByteArrayCoder.of()),
+        results.get(errors).setCoder(ByteArrayCoder.of()),
+        columns());
   }
 
   private List<Field> columns() {
@@ -83,7 +90,10 @@ public final class FakeRunInference implements Expander, AutoCloseable {
     for (Schema.Field field : predictions.getFields()) {
       columns.add(
           SchemaFields.column(field.getName(), field.getType())
-              .orElseThrow(() -> new IllegalArgumentException("no model returns a " + field.getType() + ": " + field.getName())));
+              .orElseThrow(
+                  () ->
+                      new IllegalArgumentException(
+                          "no model returns a " + field.getType() + ": " + field.getName())));
     }
     return columns;
   }

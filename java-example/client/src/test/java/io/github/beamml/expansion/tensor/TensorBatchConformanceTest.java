@@ -43,7 +43,8 @@ public class TensorBatchConformanceTest {
 
   @Parameters(name = "{0}")
   public static List<Object[]> cases() throws IOException {
-    try (Stream<Path> paths = Files.list(Paths.get(System.getProperty("conformance"), "tensor_batch"))) {
+    try (Stream<Path> paths =
+        Files.list(Paths.get(System.getProperty("conformance"), "tensor_batch"))) {
       return paths
           .filter(path -> path.toString().endsWith(".json"))
           .sorted()
@@ -61,19 +62,26 @@ public class TensorBatchConformanceTest {
       assertEquals(fields.get(i), column.field());
       for (int row = 0; row < batch.rows(); row++) {
         Object expected = value(json.get("columns").get(i).get("values").get(row), fields.get(i));
-        assertEquals(fields.get(i).getName() + " of row " + row, comparable(expected), comparable(column.value(row)));
+        assertEquals(
+            fields.get(i).getName() + " of row " + row,
+            comparable(expected),
+            comparable(column.value(row)));
       }
     }
   }
 
   @Test
   public void writingTheValuesGivesTheBytes() {
-    assumeFalse("Java has no type that is sent as FP16", fields.stream().anyMatch(f -> f.getDatatype().equals("FP16")));
+    assumeFalse(
+        "Java has no type that is sent as FP16",
+        fields.stream().anyMatch(f -> f.getDatatype().equals("FP16")));
     TensorBatchWriter writer = new TensorBatchWriter(fields);
     for (int row = 0; row < json.get("rows").asInt(); row++) {
       writer.beginRow();
       for (int i = 0; i < fields.size(); i++) {
-        RowValues.write(writer.column(i), value(json.get("columns").get(i).get("values").get(row), fields.get(i)));
+        RowValues.write(
+            writer.column(i),
+            value(json.get("columns").get(i).get("values").get(row), fields.get(i)));
       }
       writer.endRow();
     }

@@ -28,7 +28,8 @@ public class TensorBatchTest {
   @Test
   public void aRowThatIsRolledBackLeavesNoTrace() {
     TensorBatchWriter writer =
-        new TensorBatchWriter(List.of(field("x", "FP64"), field("tokens", "INT64", -1), field("text", "STRING")));
+        new TensorBatchWriter(
+            List.of(field("x", "FP64"), field("tokens", "INT64", -1), field("text", "STRING")));
     writer.beginRow();
     RowValues.write(writer.column(0), 1.5);
     RowValues.write(writer.column(1), List.of(1L, 2L));
@@ -65,7 +66,12 @@ public class TensorBatchTest {
   @Test
   public void columnsGrowToWhateverTheyHold() {
     TensorBatchWriter writer =
-        new TensorBatchWriter(List.of(field("x", "FP64"), field("flag", "BOOL"), field("text", "STRING"), field("v", "FP32", 300)));
+        new TensorBatchWriter(
+            List.of(
+                field("x", "FP64"),
+                field("flag", "BOOL"),
+                field("text", "STRING"),
+                field("v", "FP32", 300)));
     String text = "x".repeat(700);
     for (int row = 0; row < 1000; row++) {
       writer.beginRow();
@@ -86,7 +92,9 @@ public class TensorBatchTest {
 
   @Test
   public void everyBufferIsAligned() throws Exception {
-    TensorBatchWriter writer = new TensorBatchWriter(List.of(field("a", "INT8"), field("b", "STRING"), field("c", "FP64")));
+    TensorBatchWriter writer =
+        new TensorBatchWriter(
+            List.of(field("a", "INT8"), field("b", "STRING"), field("c", "FP64")));
     for (int row = 0; row < 3; row++) {
       writer.beginRow();
       RowValues.write(writer.column(0), (byte) row);
@@ -117,11 +125,14 @@ public class TensorBatchTest {
 
   @Test
   public void bytesThatAreNoTensorBatchAreRefusedPlainly() {
-    assertRefused("not a TensorBatch: it does not start with BMTB", () -> new TensorBatchReader(new byte[4]));
+    assertRefused(
+        "not a TensorBatch: it does not start with BMTB", () -> new TensorBatchReader(new byte[4]));
     byte[] empty = new TensorBatchWriter(List.of(field("x", "FP64"))).finish();
     byte[] newer = empty.clone();
     newer[4] = 2;
-    assertRefused("a TensorBatch of version 2; this client reads version 1", () -> new TensorBatchReader(newer));
+    assertRefused(
+        "a TensorBatch of version 2; this client reads version 1",
+        () -> new TensorBatchReader(newer));
     byte[] cut = Arrays.copyOf(empty, 14);
     assertThrows(TensorBatchException.class, () -> new TensorBatchReader(cut));
   }
@@ -141,7 +152,8 @@ public class TensorBatchTest {
 
   @Test
   public void aRowOfAnotherShapeIsRefused() {
-    TensorBatchWriter writer = new TensorBatchWriter(List.of(field("image", "FP32", 2, 2), field("grid", "FP32", -1, 3)));
+    TensorBatchWriter writer =
+        new TensorBatchWriter(List.of(field("image", "FP32", 2, 2), field("grid", "FP32", -1, 3)));
     writer.beginRow();
     assertRefused(
         "feature \"image\" has shape [1, 2]; expected [2, 2]",
@@ -166,7 +178,8 @@ public class TensorBatchTest {
 
   @Test
   public void anUnknownColumnIsNamed() {
-    TensorBatchReader batch = new TensorBatchReader(new TensorBatchWriter(List.of(field("x", "FP64"))).finish());
+    TensorBatchReader batch =
+        new TensorBatchReader(new TensorBatchWriter(List.of(field("x", "FP64"))).finish());
     assertRefused("the TensorBatch has no column \"y\"; it has [x]", () -> batch.column("y"));
   }
 }
