@@ -146,7 +146,7 @@ def _wrong_type(field: Any, value: Any, path: str) -> Problem | None:
         "text": isinstance(value, str),
         "true or false": isinstance(value, bool),
         "a number": is_number,
-        "an integer": is_number and float(value) == int(value) if is_number and abs(value) < 2**63 else False,
+        "an integer": is_number and abs(value) < 2**63 and value == int(value),
     }[expected]
     if right and field.cpp_type == FieldDescriptor.CPPTYPE_INT32:
         right = abs(value) < 2**31

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from expansion.contract.fields import Field, datatype_of
+from expansion.errors import SystemicError
 
 Indices = npt.NDArray[np.integer[Any]]
 
@@ -148,7 +149,7 @@ class Blobs:
 
     Attributes:
         datatype: "STRING" or "BYTES".
-        array: pyarrow binary array with 32-bit or 64-bit offsets, of rows × elements of a row.
+        array: pyarrow binary array (32-bit offsets) of rows × elements of a row.
         shape: Shape of one row, without -1.
         row_count: Number of rows.
     """
@@ -282,7 +283,7 @@ def _concat(columns: Sequence[Any]) -> Column:
     if len({type(column) for column in columns}) > 1:  # some batches happened to be uniform, others not
         columns = [as_ragged(column) for column in columns]
     if isinstance(columns[0], Blobs) and len({column.shape for column in columns}) > 1:
-        raise ValueError("texts of unequal shape can't be one column; pad them first")
+        raise SystemicError("texts of unequal shape can't be one column; give them one shape before")
     joined: Column = type(columns[0]).concat(columns)
     return joined
 

@@ -67,6 +67,12 @@ def _array(value: Any, dtype: np.dtype[Any], ndim: int) -> npt.NDArray[Any]:
         array = array.astype(dtype).reshape(array.shape + (0,) * (ndim - array.ndim))
     if array.dtype.kind not in "biuf" or (array.dtype.kind == "f" and dtype.kind != "f"):
         raise TypeError(f"{array.dtype} is not {dtype}")
+    if (array.dtype.kind == "b") != (dtype.kind == "b") and array.size and array.dtype != dtype:
+        raise TypeError(f"{array.dtype} is not {dtype}")
+    if dtype.kind in "iu" and array.size and not np.can_cast(array.dtype, dtype, "safe"):
+        limits = np.iinfo(dtype)
+        if int(array.min()) < limits.min or int(array.max()) > limits.max:
+            raise OverflowError(f"{array.dtype} values out of range of {dtype}")
     if array.ndim != ndim:
         raise ValueError(f"{array.ndim} dimensions, not {ndim}")
     return array.astype(dtype, copy=False)

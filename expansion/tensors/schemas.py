@@ -12,6 +12,7 @@ from expansion.contract.fields import Field, Fields
 _Atomic = schema_pb2.AtomicType
 
 # Beam schemas have no unsigned and no half-precision types: those go out as the next type that holds every value.
+# UINT64 has none: predictions of it are refused at expansion.
 _TO_ATOMIC: Mapping[str, int] = {
     "BOOL": _Atomic.BOOLEAN,
     "INT8": _Atomic.BYTE,
@@ -21,7 +22,6 @@ _TO_ATOMIC: Mapping[str, int] = {
     "UINT8": _Atomic.INT16,
     "UINT16": _Atomic.INT32,
     "UINT32": _Atomic.INT64,
-    "UINT64": _Atomic.INT64,
     "FP16": _Atomic.FLOAT,
     "FP32": _Atomic.FLOAT,
     "FP64": _Atomic.DOUBLE,

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from expansion import hooks, models
@@ -19,11 +19,13 @@ from expansion.contract._gen.run_inference_pb2 import (
     TensorBatchInput,
 )
 from expansion.contract.config import Parsed, parse_mapping, parse_proto, parse_text
-from expansion.contract.fields import DATATYPES
+from expansion.contract.fields import DATATYPES, VARIABLE_LENGTH
 from expansion.contract.problems import at, did_you_mean
 from expansion.errors import ConfigError, Problem
 
 DEFAULT_MAX_BATCH_SIZE = 1024
+# What encoding adds to the columns that a client gets back.
+RESULT_COLUMNS = ("stage", "error_type", "message", "model_id")
 DEFAULT_MAX_ELEMENT_BYTES = 64 << 20
 
 
@@ -50,8 +52,8 @@ def read_config(source: RunInferenceConfig | bytes | str | Mapping[str, Any]) ->
 
 
 def _parse(source: RunInferenceConfig | bytes | str | Mapping[str, Any]) -> Parsed:
-    if isinstance(source, RunInferenceConfig):
-        return Parsed(source, [])
+    if isinstance(source, RunInferenceConfig):  # a copy, so that a later change to it changes nothing here
+        return parse_proto(source.SerializeToString())
     if isinstance(source, bytes):
         return parse_proto(source)
     return parse_text(source) if isinstance(source, str) else parse_mapping(source)
@@ -104,10 +106,19 @@ def _check_outputs(outputs: Iterable[OutputColumn]) -> Iterator[Problem]:
         "outputs", "name", [output.name or output.source or str(index) for index, output in enumerate(outputs)]
     )
     for index, output in enumerate(outputs):
-        if output.datatype and output.datatype not in DATATYPES:
-            yield Problem(
-                f"outputs[{index}].datatype", f"got {output.datatype!r}; {did_you_mean(output.datatype, DATATYPES)}"
-            )
+        if output.datatype:
+            yield from at(f"outputs[{index}]", _check_type(output.datatype, output.shape))
+        elif output.shape:
+            yield Problem(f"outputs[{index}].shape", "is set without datatype; set both, or neither to ask the model")
+
+
+def _check_type(datatype: str, shape: Sequence[int]) -> Iterator[Problem]:
+    if datatype not in DATATYPES:
+        yield Problem("datatype", f"got {datatype!r}; {did_you_mean(datatype, DATATYPES)}")
+    if any(size < -1 for size in shape):
+        yield Problem("shape", f"got {list(shape)}; expected sizes, or -1 for one that varies")
+    if datatype in VARIABLE_LENGTH and -1 in shape:
+        yield Problem("shape", f"got {datatype}{list(shape)}; only numbers may have sizes that vary")
 
 
 def _check_names(path: str, attribute: str, names: list[str], unique: bool = True) -> Iterator[Problem]:
@@ -120,9 +131,9 @@ def _check_names(path: str, attribute: str, names: list[str], unique: bool = Tru
 
 
 def _check_batching(batching: Batching) -> Iterator[Problem]:
-    for name in ("min_batch_size", "max_batch_size", "max_batch_duration_secs", "max_element_bytes"):
+    for name in ("min_batch_size", "max_batch_size", "max_element_bytes"):
         value = getattr(batching, name)
-        if value < 0 or value != value:
+        if value < 0:
             yield Problem(name, f"got {value}; expected a positive number, or 0 for the default")
     largest = batching.max_batch_size or DEFAULT_MAX_BATCH_SIZE
     if batching.min_batch_size > largest >= 0:
@@ -136,14 +147,11 @@ def _check_tensor_batch(tensor_batch: TensorBatchInput) -> Iterator[Problem]:
     yield from _check_names("columns", "name", names)
     yield from _check_names("opaque_columns", "", list(tensor_batch.opaque_columns))
     for index, field in enumerate(tensor_batch.columns):
-        if field.datatype not in DATATYPES:
-            yield Problem(
-                f"columns[{index}].datatype", f"got {field.datatype!r}; {did_you_mean(field.datatype, DATATYPES)}"
-            )
-        if any(size < -1 for size in field.shape):
-            yield Problem(
-                f"columns[{index}].shape", f"got {list(field.shape)}; expected sizes, or -1 for one that varies"
-            )
+        yield from at(f"columns[{index}]", _check_type(field.datatype, field.shape))
+    for path in ("opaque_columns", "return_columns"):
+        for index, name in enumerate(getattr(tensor_batch, path)):
+            if name in RESULT_COLUMNS:
+                yield Problem(f"{path}[{index}]", f"{name!r} is a column of results; give the column another name")
     for index, name in enumerate(tensor_batch.opaque_columns):
         if name in names:
             yield Problem(f"opaque_columns[{index}]", f"{name!r} is a feature column as well; give it another name")

@@ -73,21 +73,21 @@ def make_plan(config: RunInferenceConfig, input_fields: Fields, taken: Collectio
     problems: list[Problem] = []
     features = _after_hooks("pre_hooks", config.pre_hooks, input_fields, problems)
     signature = _signature(config, features, problems)
-    if features is None or signature is None:
+    if signature is None:
         raise ConfigError(problems)
-    inputs = tuple(_resolve_inputs(config, signature.inputs, features, problems))
+    inputs = tuple(_resolve_inputs(config, signature.inputs, features, problems)) if features is not None else ()
+    found = len(problems)
     outputs = dict(_resolve_outputs(config.outputs, signature, problems))
-    if problems:
-        raise ConfigError(problems)
     made = {field.name: field for field in outputs.values()}
-    predictions = _after_hooks("post_hooks", config.post_hooks, made, problems) or {}
-    problems += _collisions(predictions, taken)
+    # What the post hooks get is known only if all outputs are.
+    predictions = _after_hooks("post_hooks", config.post_hooks, made, problems) if len(problems) == found else None
+    problems += _collisions(predictions or {}, taken)
     if problems:
         raise ConfigError(problems)
     read = {name for hook in config.pre_hooks for name in hooks.columns_read(hook)}
     read |= {name for model_input in inputs for name in model_input.columns}
     used = {name: field for name, field in input_fields.items() if name in read}
-    return Plan(config, used, inputs, outputs, dict(predictions))
+    return Plan(config, used, inputs, outputs, dict(predictions or {}))
 
 
 def _after_hooks(path: str, chain: Iterable[Hook], fields: Fields, problems: list[Problem]) -> Fields | None:
@@ -127,7 +127,10 @@ def _resolve_inputs(
             columns = list(features)
         missing = [column for column in columns if column not in features]
         reason = f"model input {name!r}: no column"
-        problems += (Problem(path, f"{reason} {column!r}; {did_you_mean(column, features)}") for column in missing)
+        fix = f"say which columns feed it in inputs: [{{name: {name}, columns: [...]}}]"
+        problems += (
+            Problem(path, f"{reason} {column!r}; {did_you_mean(column, features)}; {fix}") for column in missing
+        )
         if not missing:
             problems += at(path, _misfits(field, [features[column] for column in columns]))
             yield ModelInput(field, tuple(columns))
@@ -185,7 +188,12 @@ def _resolve_outputs(
 
 
 def _collisions(predictions: Fields, taken: Collection[str]) -> Iterator[Problem]:
-    for name in predictions:
+    if MODEL_ID in taken:
+        reason = f"the input has a column {MODEL_ID!r}, where output rows say which model it was"
+        yield Problem("", f"{reason}; rename or drop it before, such as when one RunInference follows another")
+    for name, field in predictions.items():
+        if field.datatype == "UINT64":
+            yield Problem("post_hooks", f"prediction {name!r} is {field}, which no Beam schema has; cast it to INT64")
         if name in taken or name == MODEL_ID:
             where = "the input has a column" if name in taken else "every output row has a column"
             yield Problem("post_hooks", f"{where} {name!r} already; give the prediction another name with rename")

@@ -9,7 +9,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow.compute as pc
-from apache_beam.transforms.window import BoundedWindow, GlobalWindow, TimestampedValue
+from apache_beam.transforms.window import BoundedWindow, GlobalWindow
 from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import PaneInfo, WindowedValue
 
@@ -44,24 +44,26 @@ class PackRows(beam.DoFn):  # type: ignore[misc]
         timestamp: Timestamp = beam.DoFn.TimestampParam,
         window: BoundedWindow = beam.DoFn.WindowParam,
         pane: PaneInfo = beam.DoFn.PaneInfoParam,
-    ) -> Iterator[TimestampedValue[Batch]]:
+    ) -> Iterator[WindowedValue]:
         """Yields a Batch when enough rows have come."""
         last = self._rows[-1] if self._rows else None
         if last is not None and _is_same(last, row, timestamp, window, pane):
             last.windows += (window,)
             return
         if len(self._rows) >= self._max_rows:
-            yield TimestampedValue(self._batch(), self._earliest())
+            yield self._batch_in_global_window()
             self._rows = []
         self._rows.append(WindowedValue(row, timestamp, (window,), pane))
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         """Yields what is left."""
         if self._rows:
-            yield WindowedValue(self._batch(), self._earliest(), (GlobalWindow(),))
+            yield self._batch_in_global_window()
 
-    def _earliest(self) -> Timestamp:
-        return min(row.timestamp for row in self._rows)
+    def _batch_in_global_window(self) -> WindowedValue:
+        # Named, as Beam would assign windows by the rows' own WindowFn otherwise.
+        earliest = min(row.timestamp for row in self._rows)
+        return WindowedValue(self._batch(), earliest, (GlobalWindow(),))
 
     def _batch(self) -> Batch:
         columns: dict[str, Column] = {}

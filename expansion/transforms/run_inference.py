@@ -58,9 +58,31 @@ class RunInference(beam.PTransform):  # type: ignore[misc]
     ):
         super().__init__()
         self._config = read_config(config)
-        self._given_schema = input_schema
+        self._input_schema = input_schema
         self._plan: Plan | None = None
         self.schemas: dict[str, schema_pb2.Schema] = {}
+
+    def prepare(self) -> None:
+        """Reads the model's signature and settles what to do; ``expand`` does it otherwise. It may wait for a file.
+
+        Raises:
+            ConfigError: The configuration does not suit the input.
+        """
+        if self._plan is not None:
+            return
+        if self._config.HasField("tensor_batch"):
+            wire = self._config.tensor_batch
+            fields = {field.name: Field.from_proto(field) for field in wire.columns}
+            self._plan = make_plan(self._config, fields, [*wire.opaque_columns, *wire.return_columns])
+        elif self._input_schema is not None:
+            schema = self._input_schema
+            self._plan = plan = make_plan(
+                self._config, schemas.fields_of(schema), [field.name for field in schema.fields]
+            )
+            model_id = {MODEL_ID: Field(MODEL_ID, "STRING")}
+            self.schemas[urns.OUTPUT] = schemas.schema_with(schema, {**plan.predictions, **model_id})
+            if self._config.error_handling.output:
+                self.schemas[self._config.error_handling.output] = schemas.error_schema(schema)
 
     def expand(self, pcoll: beam.PCollection) -> dict[str, beam.PCollection]:
         """Returns the outputs by name: "output", and the one for errors where it is asked for."""
@@ -76,29 +98,30 @@ class RunInference(beam.PTransform):  # type: ignore[misc]
         return {urns.RUN_INFERENCE_RESULT: RunInferenceResult(predictions=predictions).SerializeToString()}
 
     def _expand_tensor_batches(self, pcoll: beam.PCollection) -> dict[str, beam.PCollection]:
-        wire = self._config.tensor_batch
-        fields = {field.name: Field.from_proto(field) for field in wire.columns}
-        self._plan = plan = make_plan(self._config, fields, [*wire.opaque_columns, *wire.return_columns])
+        plan = self._prepared()
         batches = pcoll | "Decode" >> beam.ParDo(DecodeTensorBatch(plan)).with_output_types(Batch)
         encode = beam.ParDo(EncodeTensorBatch(plan)).with_output_types(bytes)
         return self._outputs(_infer(batches, plan), encode)
 
     def _expand_rows(self, pcoll: beam.PCollection) -> dict[str, beam.PCollection]:
-        schema = self._given_schema or schemas_of_beam.schema_from_element_type(pcoll.element_type)
-        names = [field.name for field in schema.fields]
-        self._plan = plan = make_plan(self._config, schemas.fields_of(schema), names)
-        model_id = {MODEL_ID: Field(MODEL_ID, "STRING")}
-        self.schemas[urns.OUTPUT] = schemas.schema_with(schema, {**plan.predictions, **model_id})
-        if self._config.error_handling.output:
-            self.schemas[self._config.error_handling.output] = schemas.error_schema(schema)
+        sets_types = self._input_schema is None
+        if self._input_schema is None:
+            self._input_schema = schemas_of_beam.schema_from_element_type(pcoll.element_type)
+        plan = self._prepared()
         batches = pcoll | "Pack" >> beam.ParDo(PackRows(plan)).with_output_types(Batch)
         batches._windowing = Windowing(GlobalWindows())
+        names = [field.name for field in self._input_schema.fields]
         outputs = self._outputs(_infer(batches, plan), beam.ParDo(UnpackRows(plan, names)))
         for tag, output in outputs.items():
             output._windowing = pcoll.windowing
-            if self._given_schema is None:
+            if sets_types:
                 output.element_type = _element_type(self.schemas[tag])
         return outputs
+
+    def _prepared(self) -> Plan:
+        self.prepare()
+        assert self._plan is not None  # noqa: S101 - it has a schema or is for TensorBatches
+        return self._plan
 
     def _outputs(self, batches: beam.PCollection, encode: beam.ParDo) -> dict[str, beam.PCollection]:
         errors = self._config.error_handling.output
@@ -134,13 +157,7 @@ def _share_model_by_tag(inferred: beam.PCollection, model_tag: str) -> None:
 
 
 def _rebatch(batches: beam.PCollection, batching: Batching) -> beam.PCollection:
-    max_batch_size = batching.max_batch_size or DEFAULT_MAX_BATCH_SIZE
-    if batching.max_batch_duration_secs:
-        wait = beam.BatchElements(
-            max_batch_size=max_batch_size, max_batch_duration_secs=batching.max_batch_duration_secs
-        )
-        batches = batches | "Wait" >> wait | "Join" >> beam.Map(Batch.concat).with_output_types(Batch)
-    rebatch = Rebatch(max(1, batching.min_batch_size), max_batch_size)
+    rebatch = Rebatch(max(1, batching.min_batch_size), batching.max_batch_size or DEFAULT_MAX_BATCH_SIZE)
     return batches | "Rebatch" >> beam.ParDo(rebatch).with_output_types(Batch)
 
 

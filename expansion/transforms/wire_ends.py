@@ -14,6 +14,9 @@ from expansion.transforms.ends import fail_the_job
 from expansion.transforms.isolation import RowError
 from expansion.transforms.plan import MODEL_ID, Plan
 
+# Larger results are split: neither gRPC nor the other side's byte arrays take everything that a model makes of a batch.
+MAX_RESULT_BYTES = 16 << 20
+
 
 class DecodeTensorBatch(beam.DoFn):  # type: ignore[misc]
     """Views a TensorBatch as a Batch. Rows with a null feature fail."""
@@ -42,10 +45,12 @@ class EncodeTensorBatch(beam.DoFn):  # type: ignore[misc]
         self._model_id = plan.model_id
 
     def process(self, batch: Batch) -> Iterator[bytes | beam.pvalue.TaggedOutput]:
-        """Yields a TensorBatch for the rows, if there are any, and one for each stage in which rows failed."""
-        if len(batch):
-            columns = batch.carried.with_columns(batch.predictions)
-            yield tensor_batch.encode(columns.with_column(MODEL_ID, Blobs.constant(self._model_id, len(batch))))
+        """Yields TensorBatches for the rows, if there are any, and one for each stage in which rows failed."""
+        columns = batch.carried.with_columns(batch.predictions)
+        rows = max(1, MAX_RESULT_BYTES * len(batch) // max(1, columns.nbytes))
+        for start in range(0, len(batch), rows):
+            part = columns.slice(start, start + rows)
+            yield tensor_batch.encode(part.with_column(MODEL_ID, Blobs.constant(self._model_id, part.row_count)))
         for failures in batch.failures:
             if not self._errors:
                 fail_the_job(failures)

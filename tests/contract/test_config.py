@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+from expansion.contract import config
+from expansion.contract._gen.run_inference_pb2 import RunInferenceConfig
 from expansion.contract.config import parse_mapping, parse_proto, parse_text
 
 YAML = """
@@ -15,7 +17,7 @@ inputs:
 pre_hooks:
   - scale: {columns: [a], affine: {factor: 2}}
   - rename: {columns: {a: b}}
-batching: {max_batch_size: 32, max_batch_duration_secs: 1e-3}
+batching: {max_batch_size: 32}
 """
 MAPPING = {
     "model": {"onnx": {"uri": "m.onnx"}, "sklearn": None, "model_id": None},
@@ -24,7 +26,7 @@ MAPPING = {
         {"scale": {"columns": ["a"], "affine": {"factor": 2.0, "offset": None}}, "pad": None},
         {"rename": {"columns": {"a": "b"}}},
     ],
-    "batching": {"max_batch_size": 32, "max_batch_duration_secs": 0.001},
+    "batching": {"max_batch_size": 32},
     "error_handling": None,
 }
 
@@ -34,19 +36,18 @@ def paths(parsed):
 
 
 def test_yaml_json_mapping_and_proto_bytes_give_the_same_message():
-    config = parse_mapping(MAPPING).config
-    assert config.model.onnx.uri == "m.onnx"
-    assert config.pre_hooks[0].scale.affine.factor == 2.0
-    assert not config.HasField("error_handling")
-    assert parse_text(YAML.replace("1e-3", "0.001")) == (config, [])
-    assert parse_text(json.dumps(MAPPING)) == (config, [])
-    assert parse_proto(config.SerializeToString()) == (config, [])
+    message = parse_mapping(MAPPING).config
+    assert message.model.onnx.uri == "m.onnx"
+    assert message.pre_hooks[0].scale.affine.factor == 2.0
+    assert not message.HasField("error_handling")
+    assert parse_text(YAML) == (message, [])
+    assert parse_text(json.dumps(MAPPING)) == (message, [])
+    assert parse_proto(message.SerializeToString()) == (message, [])
 
 
 def test_json_text_keeps_json_numbers_such_as_1e_minus_3():
-    assert (
-        parse_text('{"batching": {"max_batch_duration_secs": 1e-3}}').config.batching.max_batch_duration_secs == 0.001
-    )
+    parsed = parse_text('{"post_hooks": [{"threshold": {"column": "x", "value": 1e-3}}]}')
+    assert parsed.config.post_hooks[0].threshold.value == 0.001
 
 
 def test_all_problems_are_reported_at_once_with_field_paths():
@@ -106,3 +107,18 @@ def test_text_that_is_no_mapping_is_refused_in_one_line(text):
 def test_numbers_out_of_range_of_their_field_are_refused():
     assert paths(parse_mapping({"batching": {"max_batch_size": 2**63}})) == ["batching.max_batch_size"]
     assert paths(parse_mapping({"pre_hooks": [{"pad": {"axis": 2**31}}]})) == ["pre_hooks[0].pad.axis"]
+
+
+def test_large_integers_are_read_exactly():
+    assert parse_mapping({"batching": {"max_element_bytes": 2**53 + 1}}).config.batching.max_element_bytes == 2**53 + 1
+
+
+def test_every_type_of_field_in_the_contract_can_be_read():
+    def scalars(descriptor):
+        for field in descriptor.fields:
+            if field.message_type is None:
+                yield field.cpp_type
+            else:
+                yield from scalars(field.message_type)
+
+    assert set(scalars(RunInferenceConfig.DESCRIPTOR)) <= set(config._EXPECTED)

@@ -164,7 +164,8 @@ def test_windows_and_timestamps_come_back_as_they_were(double_onnx, windowing):
             | beam.Map(lambda row: window.TimestampedValue(row, row.key * 2)).with_output_types(Vector)
             | beam.WindowInto(windowing)
         )
-        output = (rows | RunInference(double_config(double_onnx)))["output"]
+        # Small batches, so that some are full in the middle of a bundle and others end with it.
+        output = (rows | RunInference(double_config(double_onnx, batching={"max_batch_size": 5})))["output"]
         placed = output | beam.ParDo(Placed()) | "Global" >> beam.WindowInto(window.GlobalWindows())
         assert_that(placed, equal_to(expected))
 
@@ -185,7 +186,7 @@ def test_sliding_windows_cost_one_inference_for_each_element(double_onnx):
 
 @pytest.mark.parametrize(
     ("batching", "sizes"),
-    [({"max_batch_size": 4}, [2, 4, 4]), ({}, [10]), ({"max_batch_duration_secs": 0.05}, [10])],
+    [({"max_batch_size": 4}, [2, 4, 4]), ({}, [10])],
 )
 def test_batches_are_as_large_as_the_configuration_allows(double_onnx, batching, sizes):
     vectors = [Vector(key, [float(key)]) for key in range(10)]

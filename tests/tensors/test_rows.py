@@ -70,6 +70,12 @@ def test_a_value_that_is_not_of_its_field_is_named_and_the_others_are_kept(field
     assert len(column) == 3
 
 
-def test_an_integer_out_of_range_is_named():
-    _, bad = to_column([1, 2**70], Field("x", "INT64"))
+@pytest.mark.parametrize(
+    ("datatype", "value"),
+    [("INT64", 2**70), ("INT64", 2**63), ("INT32", 2**40), ("INT8", 300), ("UINT8", -1), ("BOOL", 5)],
+)
+def test_a_value_that_its_datatype_does_not_hold_is_named_and_never_wraps(datatype, value):
+    good = True if datatype == "BOOL" else 1
+    column, bad = to_column([good, value], Field("x", datatype))
     assert list(bad) == [1]
+    assert column.to_rows()[0] == good

@@ -16,8 +16,8 @@ def field_type(atomic, depth=0):
     return kind
 
 
-def test_every_datatype_has_a_place_in_a_schema():
-    fields = {name: Field(name, name, (2, 3)) for name in DATATYPES}
+def test_every_datatype_but_uint64_has_a_place_in_a_schema():
+    fields = {name: Field(name, name, (2, 3)) for name in sorted(DATATYPES - {"UINT64"})}
     schema = schema_with(schema_pb2.Schema(), fields)
     assert [field.name for field in schema.fields] == list(fields)
     assert (

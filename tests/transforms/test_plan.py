@@ -108,6 +108,28 @@ def test_a_prediction_may_not_have_the_name_of_a_column_of_the_output_row(two_in
     assert "rename" in found["post_hooks"]
 
 
+def test_an_input_that_says_model_id_already_is_refused(two_inputs):
+    found = problems(two_inputs, Field("a", "FP32"), Field("b", "FP32"), taken=["model_id"])
+    assert "rename or drop it before" in found[""]
+
+
+def test_problems_before_and_after_the_model_are_named_together(two_inputs):
+    config = {
+        **two_inputs,
+        "pre_hooks": [{"scale": {"columns": ["zz"], "affine": {}}}],
+        "post_hooks": [{"softmax": {"column": "zz"}}],
+    }
+    found = problems(config, Field("a", "FP32"), Field("b", "FP32"))
+    assert list(found) == ["pre_hooks[0].scale.columns[0]", "post_hooks[0].softmax.column"]
+
+
+def test_a_configuration_is_copied_so_that_changing_it_later_changes_nothing(two_inputs):
+    message = read_config(two_inputs)
+    read = read_config(message)
+    message.model.model_id = "changed"
+    assert read.model.model_id == ""
+
+
 def test_the_same_model_has_the_same_tag_in_any_step_and_another_model_another(two_inputs, vector):
     first = plan(two_inputs, Field("a", "FP32"), Field("b", "FP32"))
     second = plan({**two_inputs, "batching": {"max_batch_size": 2}}, Field("a", "FP64"), Field("b", "FP32"))
@@ -125,6 +147,12 @@ def test_the_same_model_has_the_same_tag_in_any_step_and_another_model_another(t
         ({"batching": {"min_batch_size": 9, "max_batch_size": 8}}, ["model", "batching.min_batch_size"]),
         ({"error_handling": {"output": "output"}}, ["model", "error_handling.output"]),
         ({"error_handling": {}}, ["model", "error_handling.output"]),
+        ({"outputs": [{"source": "y", "shape": [2]}]}, ["model", "outputs[0].shape"]),
+        ({"outputs": [{"source": "y", "datatype": "STRING", "shape": [-1]}]}, ["model", "outputs[0].shape"]),
+        (
+            {"tensor_batch": {"columns": [{"name": "x", "datatype": "FP32"}], "opaque_columns": ["stage"]}},
+            ["model", "tensor_batch.opaque_columns[0]"],
+        ),
         ({"inputs": [{"name": "x"}, {"name": "x"}, {}]}, ["model", "inputs[1].name", "inputs[2].name"]),
         (
             {"outputs": [{"source": "y", "datatype": "FLOAT"}, {}]},

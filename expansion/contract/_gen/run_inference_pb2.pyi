@@ -49,16 +49,14 @@ class OutputColumn(_message.Message):
     def __init__(self, source: _Optional[str] = ..., name: _Optional[str] = ..., datatype: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Batching(_message.Message):
-    __slots__ = ("min_batch_size", "max_batch_size", "max_batch_duration_secs", "max_element_bytes")
+    __slots__ = ("min_batch_size", "max_batch_size", "max_element_bytes")
     MIN_BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
     MAX_BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
-    MAX_BATCH_DURATION_SECS_FIELD_NUMBER: _ClassVar[int]
     MAX_ELEMENT_BYTES_FIELD_NUMBER: _ClassVar[int]
     min_batch_size: int
     max_batch_size: int
-    max_batch_duration_secs: float
     max_element_bytes: int
-    def __init__(self, min_batch_size: _Optional[int] = ..., max_batch_size: _Optional[int] = ..., max_batch_duration_secs: _Optional[float] = ..., max_element_bytes: _Optional[int] = ...) -> None: ...
+    def __init__(self, min_batch_size: _Optional[int] = ..., max_batch_size: _Optional[int] = ..., max_element_bytes: _Optional[int] = ...) -> None: ...
 
 class ErrorHandling(_message.Message):
     __slots__ = ("output",)
