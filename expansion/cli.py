@@ -3,13 +3,24 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import click
 
 from expansion.service import serve as service
-from expansion.service.policy import UNSAFE_FORMATS
 from expansion.service.ports import is_loopback
+
+# Formats of model files that run code from the file when workers load them.
+_UNSAFE_FORMATS = ("joblib", "pickle")
+_TYPE = re.compile(r"\w+(\.\w+)+")
+
+
+def _check_types(context: click.Context, option: click.Parameter, types: tuple[str, ...]) -> tuple[str, ...]:
+    for name in types:
+        if not _TYPE.fullmatch(name):
+            raise click.BadParameter(f"got {name!r}; expected MODULE.CLASS, such as mycompany.features.Buckets")
+    return types
 
 
 @click.group("beam-ml-expansion", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -44,9 +55,18 @@ def main() -> None:
 @click.option(
     "--allow-format",
     "allowed_formats",
-    type=click.Choice(UNSAFE_FORMATS),
+    type=click.Choice(_UNSAFE_FORMATS),
     multiple=True,
     help="Let clients name model files of this format, which run code from the file on workers. May be repeated.",
+)
+@click.option(
+    "--trust-type",
+    "trusted_types",
+    metavar="MODULE.CLASS",
+    callback=_check_types,
+    multiple=True,
+    help="Let clients trust this type in skops files. Model files can then have workers make, and if it is a function "
+    "call, it with whatever they hold. May be repeated.  [default: what scikit-learn's own estimators are made of]",
 )
 @click.option(
     "--local-runner",
@@ -72,6 +92,7 @@ def serve(
     port: int,
     environment: str | None,
     allowed_formats: tuple[str, ...],
+    trusted_types: tuple[str, ...],
     local_runner: bool,
     job_port: int,
     exit_with_parent: bool,
@@ -90,7 +111,9 @@ def serve(
             f"--host {host} can be reached from other machines, and calls are neither encrypted nor authenticated; add "
             "--insecure if that is all right there"
         )
-    settings = service.Settings(host, port, local_runner, job_port, environment, allowed_formats, exit_with_parent)
+    settings = service.Settings(
+        host, port, local_runner, job_port, environment, allowed_formats, trusted_types, exit_with_parent
+    )
     sys.exit(service.run(settings))
 
 

@@ -59,3 +59,9 @@ class BadRows(ExpansionError):  # noqa: N818 - it names the rows, not the error
 
 class SystemicError(ExpansionError):
     """Nothing can be processed: a model that does not load, a worker that lacks a package."""
+
+
+def first_line(error: BaseException) -> str:
+    """Returns the first line of an exception's message, or its type where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -38,18 +38,20 @@ def test_the_help_of_serve_shows_defaults_and_the_promise():
 
 def test_serve_listens_on_loopback_and_8097_unless_told_otherwise(settings):
     assert run("serve").exit_code == 0
-    assert settings == [serve.Settings("127.0.0.1", 8097, False, 0, None, (), False)]
+    assert settings == [serve.Settings("127.0.0.1", 8097, False, 0, None, (), (), False)]
 
 
 def test_every_option_reaches_the_service(settings):
     arguments = "--host 0.0.0.0 --insecure --port 1 --environment docker:x --allow-format joblib --allow-format pickle"
+    arguments += " --trust-type a.B --trust-type a.b.C"
     assert run("serve", *arguments.split(), "--exit-with-parent").exit_code == 0
-    assert settings == [serve.Settings("0.0.0.0", 1, False, 0, "docker:x", ("joblib", "pickle"), True)]  # noqa: S104
+    types = ("a.B", "a.b.C")
+    assert settings == [serve.Settings("0.0.0.0", 1, False, 0, "docker:x", ("joblib", "pickle"), types, True)]  # noqa: S104
 
 
 def test_local_runner_options_reach_the_service(settings):
     assert run("serve", "--local-runner", "--job-port", "8099").exit_code == 0
-    assert settings == [serve.Settings("127.0.0.1", 8097, True, 8099, None, (), False)]
+    assert settings == [serve.Settings("127.0.0.1", 8097, True, 8099, None, (), (), False)]
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.2", "::", "example.com"])  # noqa: S104
@@ -71,6 +73,14 @@ def test_an_unknown_format_is_refused_with_the_ones_there_are(settings):
     result = run("serve", "--allow-format", "dill")
     assert result.exit_code == 2
     assert "'joblib', 'pickle'" in result.output
+
+
+@pytest.mark.parametrize("name", ["Tree", "a b.C", "*", "a."])
+def test_a_trusted_type_is_named_with_its_module(settings, name):
+    result = run("serve", "--trust-type", name)
+    assert result.exit_code == 2
+    assert "expected MODULE.CLASS" in " ".join(result.output.split())
+    assert settings == []
 
 
 def test_help_imports_neither_beam_nor_grpc():

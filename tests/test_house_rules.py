@@ -20,10 +20,11 @@ PACKAGE = ROOT / "expansion"
 LAYERS = {
     "service": {"transforms", "models", "hooks", "tensors", "contract", "errors"},
     "transforms": {"models", "hooks", "tensors", "contract", "errors"},
-    "models": {"tensors", "contract", "errors"},
-    "hooks": {"tensors", "contract", "errors"},
+    "models": {"files", "tensors", "contract", "errors"},
+    "hooks": {"files", "tensors", "contract", "errors"},
     "tensors": {"contract", "errors"},
     "contract": {"errors"},
+    "files": {"errors"},
     "errors": set(),
 }
 

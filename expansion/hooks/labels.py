@@ -10,6 +10,7 @@ import pyarrow as pa
 from expansion.contract._gen import hook_pb2
 from expansion.contract.fields import Field
 from expansion.errors import BadRows, Problem, SystemicError
+from expansion.files import read_on_worker
 from expansion.hooks.demands import INTEGER, Demands, dense, reject, required
 from expansion.tensors.columns import Blobs, Columns, Ragged
 
@@ -62,13 +63,10 @@ def build(config: hook_pb2.Labels) -> Callable[[Columns], Columns]:
 
 
 def _read(uri: str) -> list[str]:
-    from apache_beam.io.filesystems import FileSystems
-
     try:
-        with FileSystems.open(uri) as file:
-            text: str = file.read().decode("utf-8-sig")
-    except Exception as error:  # each filesystem raises its own
-        raise SystemicError(f"can't read the labels from {uri!r}: {error}") from error
+        text = read_on_worker(uri).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SystemicError(f"the file of labels {uri!r} is not UTF-8: {error}") from error
     names = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
     if names == [""]:
         raise SystemicError(f"the file of labels {uri!r} is empty")

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, cast
 
 from expansion.contract._gen import model_pb2
-from expansion.contract.fields import Field
 from expansion.errors import ConfigError, Problem
 from expansion.models.signature import Model, Signature
 
@@ -27,12 +26,15 @@ class ModelModule(Protocol):
     def unsafe_format(self, config: Any) -> str | None:
         """Returns the format of the model's file if loading it runs code from it, else None."""
 
-    def signature(self, config: Any, features: Mapping[str, Field] | None) -> Signature:
-        """Returns the model's inputs and outputs, read from its file as data; the framework is never imported.
+    def unsafe_types(self, config: Any) -> Mapping[str, str]:
+        """Returns the types that the message tells workers to trust and that are not known to be harmless.
 
-        Args:
-            config: The message.
-            features: The columns that the model may read, if they are known.
+        Returns:
+            The types, as "module.Class", by their path relative to the message; empty where a framework has none.
+        """
+
+    def signature(self, config: Any) -> Signature:
+        """Returns the model's inputs and outputs, read from its file as data; the framework is never imported.
 
         Raises:
             ConfigError: The file can't be read, or holds no model that can be served; paths are relative to it.

@@ -11,11 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from expansion.contract._gen import model_pb2
-from expansion.contract.fields import Field
-from expansion.errors import ConfigError, Problem, SystemicError
-from expansion.models.files import looks_like, open_on_host, read_on_worker
+from expansion.errors import ConfigError, Problem, SystemicError, first_line
+from expansion.files import looks_like, open_on_host, read_on_worker
 from expansion.models.onnx_graph import Graph, read_graph
-from expansion.models.signature import Signature, column_of, first_line
+from expansion.models.signature import Signature, column_of
 from expansion.models.wire import WireError
 from expansion.tensors.arrays import stack
 from expansion.tensors.columns import Column, Columns
@@ -32,7 +31,12 @@ def unsafe_format(config: model_pb2.OnnxModel) -> str | None:
     return None
 
 
-def signature(config: model_pb2.OnnxModel, features: Mapping[str, Field] | None) -> Signature:
+def unsafe_types(config: model_pb2.OnnxModel) -> dict[str, str]:
+    """Returns nothing: an ONNX file holds tensors and operators, and no Python types."""
+    return {}
+
+
+def signature(config: model_pb2.OnnxModel) -> Signature:
     """Returns the graph's inputs and outputs, read without the weights."""
     with open_on_host(config.uri) as file:
         head = file.read(64)
@@ -62,20 +66,15 @@ def build(config: model_pb2.OnnxModel) -> OnnxRuntimeModel:
         raise SystemicError(_no_model(config.uri, error, content[:64])) from error
     except Exception as error:  # ONNX Runtime has an exception class for each of its error codes, all of them private
         raise SystemicError(f"ONNX Runtime can't load {config.uri!r}: {first_line(error)}") from error
-    return OnnxRuntimeModel(session, graph, len(content))
+    return OnnxRuntimeModel(session, graph)
 
 
 class OnnxRuntimeModel:
-    """A session of ONNX Runtime.
+    """A session of ONNX Runtime."""
 
-    Attributes:
-        nbytes: Size of the .onnx file in bytes.
-    """
-
-    def __init__(self, session: Any, graph: Graph, nbytes: int):
+    def __init__(self, session: Any, graph: Graph):
         self._session = session
         self._graph = graph
-        self.nbytes = nbytes
 
     def run(self, inputs: Mapping[str, Columns], outputs: Sequence[str]) -> dict[str, Column]:
         """Runs the model on a batch; row by row if the model takes one row at a time."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy.typing as npt
+import pyarrow as pa
 
 from expansion.contract.fields import Field, datatype_of
 from expansion.errors import SystemicError
@@ -24,19 +25,17 @@ class Signature:
         inputs: Inputs. An empty datatype takes what numpy's promotion rules make of the columns.
         outputs: Outputs. An empty datatype means that the model does not say; ``notes`` says why.
         notes: By name of an output with an empty datatype: why it is empty and what to do, for messages.
+        numeric_only: Names of the inputs with an empty datatype that take numbers and BOOL, and no texts.
     """
 
     inputs: Mapping[str, Field]
     outputs: Mapping[str, Field]
     notes: Mapping[str, str] = field(default_factory=dict)
+    numeric_only: frozenset[str] = frozenset()
 
 
 class Model(Protocol):
     """A loaded model. Used by several threads at once."""
-
-    @property
-    def nbytes(self) -> int:
-        """Size of the model's file in bytes: about what it holds in memory."""
 
     def run(self, inputs: Mapping[str, Columns], outputs: Sequence[str]) -> dict[str, Column]:
         """Runs the model on a batch.
@@ -76,13 +75,19 @@ def column_of(output: str, array: npt.NDArray[Any], row_count: int) -> Column:
         )
     if datatype_of(array.dtype):
         return Dense(array)
-    elements = array.ravel().tolist()
-    if array.dtype.kind not in "OU" or not all(isinstance(element, str) for element in elements):
-        raise SystemicError(f"output {output!r} holds {array.dtype}, which is no datatype")
-    return Blobs.of("STRING", elements, row_count, tuple(array.shape[1:]))
+    return Blobs("STRING", _texts(output, array), array.shape[1:], row_count)
 
 
-def first_line(error: BaseException) -> str:
-    """Returns the first line of an exception's message, or its type where it has none."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+def _texts(output: str, array: npt.NDArray[Any]) -> pa.Array:
+    """Returns the elements of an array of str, in row-major order, as a binary array of UTF-8."""
+    no_datatype = SystemicError(f"output {output!r} holds {array.dtype}, which is no datatype")
+    if array.dtype.kind not in "OU":
+        raise no_datatype
+    try:
+        # From objects, as pyarrow ends the texts of a U array at the first NUL.
+        elements = pa.array(array.ravel().astype(object, copy=False), from_pandas=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:  # of several types, or of none
+        raise no_datatype from error
+    if elements.null_count or not (pa.types.is_string(elements.type) or array.size == 0):
+        raise no_datatype
+    return elements.cast(pa.binary())

@@ -14,11 +14,12 @@ import numpy.typing as npt
 from expansion.contract._gen import model_pb2
 from expansion.contract.fields import Field
 from expansion.contract.problems import did_you_mean
-from expansion.errors import ConfigError, Problem, SystemicError
-from expansion.models.files import looks_like, open_on_host, read_on_worker
-from expansion.models.signature import Signature, column_of, first_line
+from expansion.errors import ConfigError, Problem, SystemicError, first_line
+from expansion.files import looks_like, open_on_host, read_on_worker
+from expansion.models.signature import Signature, column_of
 from expansion.models.sklearn_outputs import METHODS, signature_of, takes_texts
 from expansion.models.skops_file import SkopsError, read_estimator
+from expansion.models.skops_trust import is_harmless, is_impostor
 from expansion.tensors.arrays import stack
 from expansion.tensors.columns import Column, Columns, Dense
 
@@ -52,7 +53,13 @@ def unsafe_format(config: model_pb2.SklearnModel) -> str | None:
     return None if _format(config) == "skops" else _format(config)
 
 
-def signature(config: model_pb2.SklearnModel, features: Mapping[str, Field] | None) -> Signature:
+def unsafe_types(config: model_pb2.SklearnModel) -> dict[str, str]:
+    """Returns the trusted types that are not known to be harmless: with one of them, a file may run code."""
+    types = enumerate(config.trusted_types)
+    return {f"trusted_types[{index}]": name for index, name in types if not is_harmless(name)}
+
+
+def signature(config: model_pb2.SklearnModel) -> Signature:
     """Returns the input X and the methods called as outputs; joblib and pickle files say nothing."""
     methods = _methods(config)
     with open_on_host(config.uri) as file:
@@ -65,7 +72,7 @@ def signature(config: model_pb2.SklearnModel, features: Mapping[str, Field] | No
             outputs = {method: Field(method, "") for method in methods}
             return Signature({"X": Field("X", "", (-1,))}, outputs, dict.fromkeys(methods, reason))
         try:
-            return signature_of(read_estimator(file), methods)
+            return signature_of(read_estimator(file), methods, input_format=config.input_format or "numpy")
         except SkopsError as error:
             guess = "" if head.startswith(b"PK") else looks_like(head)
             raise ConfigError([Problem("uri", f"{config.uri!r} is no skops file: {error}{guess}")]) from error
@@ -94,20 +101,15 @@ def build(config: model_pb2.SklearnModel) -> SklearnEstimator:
     for method in _methods(config):
         if not hasattr(estimator, method):
             raise SystemicError(f"{type(estimator).__name__} in {config.uri!r} has no method {method}")
-    return SklearnEstimator(estimator, config.input_format or "numpy", len(content))
+    return SklearnEstimator(estimator, config.input_format or "numpy")
 
 
 class SklearnEstimator:
-    """A loaded estimator.
+    """A loaded estimator."""
 
-    Attributes:
-        nbytes: Size of the model's file in bytes.
-    """
-
-    def __init__(self, estimator: Any, input_format: str, nbytes: int):
+    def __init__(self, estimator: Any, input_format: str):
         self._estimator = estimator
         self._to_input = _data_frame if input_format == "pandas" else self._matrix
-        self.nbytes = nbytes
 
     def run(self, inputs: Mapping[str, Columns], outputs: Sequence[str]) -> dict[str, Column]:
         """Calls the methods that ``outputs`` names."""
@@ -119,10 +121,21 @@ class SklearnEstimator:
         }
 
     def _matrix(self, columns: Columns) -> npt.NDArray[Any]:
-        first = self._estimator.steps[0][1] if hasattr(self._estimator, "steps") else self._estimator
+        first = _first_step(self._estimator)
         if takes_texts(type(first).__module__, type(first).__name__):
             return stack(columns, Field("X", "STRING"))
         return stack(columns, Field("X", "", (getattr(self._estimator, "n_features_in_", -1),)))
+
+
+def _first_step(estimator: Any) -> Any:
+    """Returns what gets the input: an estimator, or the first one in a Pipeline, in a search for parameters or both."""
+    while True:
+        if hasattr(estimator, "steps"):
+            estimator = next((step for _, step in estimator.steps if hasattr(step, "fit")), None)
+        elif hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        else:
+            return estimator
 
 
 def _data_frame(columns: Columns) -> Any:
@@ -145,8 +158,8 @@ def _served(method: str, result: Any) -> npt.NDArray[Any]:
     if isinstance(result, list):  # one array a target
         raise SystemicError(f"{method} returns several arrays, as it does for several targets; only one is supported")
     array = np.asarray(result)
-    if array.dtype.kind == "O":  # str, mostly
-        array = np.asarray(array.tolist())
+    if array.dtype.kind == "O" and not (array.size and isinstance(array.flat[0], str)):
+        array = np.asarray(array.tolist())  # numbers as objects
     if array.dtype.kind in "iu":
         return array.astype(np.int64, copy=False)
     return array.astype(np.float64, copy=False) if array.dtype.kind == "f" else array
@@ -155,12 +168,16 @@ def _served(method: str, result: Any) -> npt.NDArray[Any]:
 def _load_skops(content: bytes, config: model_pb2.SklearnModel) -> Any:
     import skops.io
 
-    untrusted = set(skops.io.get_untrusted_types(data=content)) - set(config.trusted_types)
+    types = set(skops.io.get_untrusted_types(data=content))
+    untrusted = types - set(config.trusted_types)
     if untrusted:
         names = ", ".join(sorted(untrusted))
         raise SystemicError(
             f"{config.uri!r} holds types that are not trusted: {names}; list them in trusted_types if you do"
         )
+    impostors = ", ".join(sorted(filter(is_impostor, types)))
+    if impostors:
+        raise SystemicError(f"{config.uri!r} holds what is no part of an estimator: {impostors}")
     return skops.io.loads(content, trusted=list(config.trusted_types))
 
 

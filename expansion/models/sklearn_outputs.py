@@ -17,6 +17,11 @@ DATATYPES_BY_KIND = {"b": "BOOL", "i": "INT64", "u": "INT64", "f": "FP64", "U": 
 _CLUSTERS = {"AffinityPropagation", "BayesianGaussianMixture", "Birch", "BisectingKMeans", "GaussianMixture", "KMeans"}
 _CLUSTERS |= {"MeanShift", "MiniBatchKMeans"}
 _OUTLIERS = {"EllipticEnvelope", "IsolationForest", "LocalOutlierFactor", "OneClassSVM", "SGDOneClassSVM"}
+# These take texts too, or hand on what they get.
+_TAKES_ANYTHING = {"ColumnTransformer", "DummyClassifier", "DummyRegressor", "FeatureHasher", "FeatureUnion"}
+_TAKES_ANYTHING |= {"FunctionTransformer", "GaussianProcessClassifier", "GaussianProcessRegressor", "MissingIndicator"}
+_TAKES_ANYTHING |= {"OneHotEncoder", "OrdinalEncoder", "Pipeline", "SimpleImputer", "TargetEncoder"}
+_TAKES_ANYTHING |= {"TransformedTargetRegressor"}
 # Regressors of one target whose files do not say so.
 _SINGLE_TARGET = {
     "AdaBoostRegressor",
@@ -30,8 +35,8 @@ _SAME_FEATURES = {"Binarizer", "MaxAbsScaler", "MinMaxScaler", "Normalizer", "Po
 _SAME_FEATURES |= {"RobustScaler", "StandardScaler"}
 
 
-def signature_of(estimator: Estimator, methods: list[str]) -> Signature:
-    """Returns the signature of an estimator of which these methods are called."""
+def signature_of(estimator: Estimator, methods: list[str], input_format: str) -> Signature:
+    """Returns the signature of an estimator of which these methods are called, and given "numpy" or "pandas"."""
     steps = _chain(estimator)
     outputs, notes = {}, {}
     for method in methods:
@@ -40,7 +45,9 @@ def signature_of(estimator: Estimator, methods: list[str]) -> Signature:
             name = steps[-1].name if steps[-1] else estimator.name
             notes[method] = f"the file does not say what {method} of {name} returns; declare its datatype and shape"
         outputs[method] = Field(method, *(field or ("", ())))
-    return Signature({"X": _input(steps)}, outputs, notes)
+    first = _first(estimator)
+    numbers = input_format == "numpy" and first is not None and _takes_numbers_only(first)
+    return Signature({"X": _input(first)}, outputs, notes, frozenset({"X"} if numbers else ()))
 
 
 def takes_texts(module: str, name: str) -> bool:
@@ -62,15 +69,31 @@ def _chain(estimator: Estimator) -> list[Estimator | None]:
     return steps
 
 
-def _input(steps: list[Estimator | None]) -> Field:
-    known = [step for step in steps if step]
-    for step in known:
-        features = step.size("n_features_in_")
-        if features:
-            return Field("X", "", (features,))
-        if takes_texts(step.module, step.name):
-            return Field("X", "STRING")
-    return Field("X", "", (-1,))
+def _first(estimator: Estimator) -> Estimator | None:
+    """Returns the estimator that gets the input, those around others taken apart; None where it can't be known."""
+    for _ in range(8):
+        steps = [step for step in estimator.steps() if step]
+        inner = steps[0] if steps else estimator.child("best_estimator_")
+        if inner is None:
+            return estimator
+        estimator = inner
+    return None
+
+
+def _input(first: Estimator | None) -> Field:
+    if first and takes_texts(first.module, first.name):
+        return Field("X", "STRING")
+    return Field("X", "", ((first.size("n_features_in_") if first else None) or -1,))
+
+
+def _takes_numbers_only(first: Estimator) -> bool:
+    if not first.module.startswith("sklearn.") or first.name in _TAKES_ANYTHING:
+        return False
+    # What stands around other estimators takes what they take; forests have trees, which take numbers.
+    around_others = first.has("estimators") or first.child("estimator") is not None
+    return not takes_texts(first.module, first.name) and (
+        not around_others or first.module == "sklearn.ensemble._forest"
+    )
 
 
 _Output = tuple[str, tuple[int, ...]]

@@ -51,6 +51,10 @@ class Estimator:
         """Returns an attribute that is a plain value (int, float, str, bool), or None."""
         return _value(self._node(attribute))
 
+    def has(self, attribute: str) -> bool:
+        """Whether the file says anything of an attribute."""
+        return bool(self._node(attribute))
+
     def size(self, attribute: str) -> int | None:
         """Returns an attribute that is a number of things, at least 1, or None."""
         value = self.value(attribute)

@@ -14,7 +14,10 @@ _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/]+):(\d{1,5})")
 
 
 def default_spec() -> str:
-    """Returns the SPEC of Beam's own worker image, of the Beam and Python versions that run here."""
+    """Returns the SPEC of Beam's own worker image, of the Beam and Python versions that run here.
+
+    The image lacks this package: jobs run there only if whoever runs them installs it on the workers.
+    """
     return f"docker:{environments.DockerEnvironment.default_docker_image()}"
 
 

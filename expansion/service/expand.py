@@ -6,7 +6,6 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Collection
 
 import grpc
 from apache_beam.portability.api import (
@@ -20,7 +19,8 @@ from google.protobuf.message import DecodeError
 from expansion.contract import urns
 from expansion.contract._gen import run_inference_pb2
 from expansion.errors import ConfigError, Problem
-from expansion.service import graph, options, policy, requests, rows
+from expansion.service import graph, options, requests, rows
+from expansion.service.policy import Policy
 from expansion.transforms.config import read_config
 from expansion.transforms.run_inference import RunInference
 
@@ -32,12 +32,12 @@ class ExpansionServicer(beam_expansion_api_pb2_grpc.ExpansionServiceServicer):  
 
     Args:
         environment: Where expanded steps run.
-        allowed_formats: Model file formats that run code and are allowed all the same; see ``policy``.
+        policy: What the operator lets clients ask for. Default: nothing that may run code from a model's file.
     """
 
-    def __init__(self, environment: Environment, allowed_formats: Collection[str] = ()):
+    def __init__(self, environment: Environment, policy: Policy | None = None):
         self._environment = environment
-        self._allowed_formats = frozenset(allowed_formats)
+        self._policy = policy or Policy()
 
     def Expand(  # noqa: N802
         self, request: beam_expansion_api_pb2.ExpansionRequest, context: grpc.ServicerContext | None = None
@@ -49,20 +49,20 @@ class ExpansionServicer(beam_expansion_api_pb2_grpc.ExpansionServiceServicer):  
         """
         start = time.monotonic()
         try:
-            response = expand(request, self._environment, self._allowed_formats)
+            response = expand(request, self._environment, self._policy)
         except ConfigError as error:
-            _LOG.info("refused %s: %s", request.namespace[:64], str(error).replace("\n", " | "))
+            _LOG.info("refused %r: %s", request.namespace[:64], str(error).replace("\n", " | "))
             return beam_expansion_api_pb2.ExpansionResponse(error=str(error))
         except Exception:
             incident = uuid.uuid4().hex[:12]
             _LOG.exception("internal error %s", incident)
             return beam_expansion_api_pb2.ExpansionResponse(error=f"internal error {incident}; see the service log")
-        _LOG.info("expanded %s in %.0f ms", request.namespace, 1e3 * (time.monotonic() - start))
+        _LOG.info("expanded %r in %.0f ms", request.namespace, 1e3 * (time.monotonic() - start))
         return response
 
 
 def expand(
-    request: beam_expansion_api_pb2.ExpansionRequest, environment: Environment, allowed_formats: Collection[str]
+    request: beam_expansion_api_pb2.ExpansionRequest, environment: Environment, policy: Policy
 ) -> beam_expansion_api_pb2.ExpansionResponse:
     """Expands one transform.
 
@@ -81,7 +81,7 @@ def expand(
     except ConfigError as error:
         problems.extend(error.problems)
     if config is not None:
-        problems.extend(policy.check(config, allowed_formats))
+        problems.extend(policy.check(config))
         problems.extend(requests.check_input(source, config) if source else ())
     if problems or config is None or source is None:
         raise ConfigError(problems)

@@ -97,6 +97,7 @@ def _build(
     environment: Environment,
 ) -> _Graph:
     """Builds the graph in a pipeline that is thrown away, directory included."""
+    composite.prepare()  # reads the model's file, which may take long and must not make other clients wait
     bounded = source.pcollection.is_bounded != beam_runner_api_pb2.IsBounded.UNBOUNDED
     is_global = source.windowing.window_fn.urn == GLOBAL_WINDOWS
     with _BUILDING:

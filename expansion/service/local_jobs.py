@@ -8,7 +8,7 @@ are in use. There is no option against that, so ``grpc.server`` is replaced in t
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import grpc
@@ -18,7 +18,7 @@ from apache_beam.portability.api import (
     beam_job_api_pb2,
     beam_runner_api_pb2,
 )
-from apache_beam.runners.portability.fn_api_runner import worker_handlers
+from apache_beam.runners.portability.fn_api_runner import fn_runner, worker_handlers
 from apache_beam.runners.portability.local_job_service import LocalJobServicer
 
 LOOPBACK = "127.0.0.1"
@@ -36,6 +36,23 @@ def bind_loopback_only() -> None:
         return result
 
     vars(grpc)["server"] = server
+
+
+def send_inputs_in_parts() -> None:
+    """Makes the runner in this process send a step's input as it has it: in parts of some 10 MB.
+
+    Beam joins all of it to one message first (``BundleManager._send_input_to_worker``), which takes several times its
+    size in fresh memory on either side and fails beyond 2 GiB.
+    """
+
+    def send(self: Any, bundle_id: str, transform_id: str, byte_streams: Iterable[bytes] | None) -> None:
+        stream = self._worker_handler.data_conn.output_stream(bundle_id, transform_id)
+        for part in byte_streams or ():
+            stream.write(part)
+            stream.maybe_flush()
+        stream.close()
+
+    fn_runner.BundleManager._send_input_to_worker = send
 
 
 @worker_handlers.WorkerHandler.register_environment("beam:env:external:v1", beam_runner_api_pb2.ExternalPayload)

@@ -37,6 +37,7 @@ def main(argv: Sequence[str]) -> int:
     from expansion.service import local_jobs, worker_pool  # import Beam, which logs when it is imported
 
     local_jobs.bind_loopback_only()
+    local_jobs.send_inputs_in_parts()
     try:
         require_free_port(local_jobs.LOOPBACK, job_port)
     except PortError as error:

@@ -129,7 +129,10 @@ def _row(schema: schema_pb2.Schema, reader: _Reader) -> dict[str, Any]:
     count = reader.spend(reader.varint())
     if count != len(schema.fields):
         raise _MalformedError(f"{count} fields encoded, {len(schema.fields)} in the schema")
-    nulls = int.from_bytes(reader.read(reader.varint()), "little")
+    null_bytes = reader.varint()
+    if null_bytes > (count + 7) // 8:  # a bit a field; and shifting an integer costs its whole length for each of them
+        raise _MalformedError(f"{null_bytes} bytes of null bits for {count} fields")
+    nulls = int.from_bytes(reader.read(null_bytes), "little")
     return {
         field.name: _value(field.type, reader) for index, field in enumerate(schema.fields) if not nulls >> index & 1
     }

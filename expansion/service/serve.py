@@ -33,6 +33,7 @@ class Settings:
     job_port: int
     environment: str | None
     allowed_formats: tuple[str, ...]
+    trusted_types: tuple[str, ...]
     exit_with_parent: bool
 
 
@@ -85,6 +86,7 @@ def _serve(settings: Settings, runner: subprocess.Popen[str] | None, stop: _Stop
     frameworks.refuse()
     # Only now: these import Beam, which imports frameworks where it finds them.
     from expansion.service import environments
+    from expansion.service.policy import Policy
     from expansion.service.server import ExpansionServer
 
     local = _wait_until_ready(runner, stop) if runner else None
@@ -93,8 +95,10 @@ def _serve(settings: Settings, runner: subprocess.Popen[str] | None, stop: _Stop
         environment = environments.parse(spec)
     except ConfigError as error:
         raise ExpansionError(f"--{error}") from None
-    server = ExpansionServer(settings.host, settings.port, environment, settings.allowed_formats)
-    print(_greeting(server.address, spec, local), flush=True)
+    policy = Policy(frozenset(settings.allowed_formats), frozenset(settings.trusted_types))
+    server = ExpansionServer(settings.host, settings.port, environment, policy)
+    workers = spec if settings.environment or local else f"{spec}; they need this package, see --environment"
+    print(_greeting(server.address, workers, local), flush=True)
     stop.wait()
     server.drain()
     return stop.exit_code
@@ -108,7 +112,7 @@ class _LocalRunner:
     workers: str
 
 
-def _greeting(address: str, spec: str, local: _LocalRunner | None) -> str:
+def _greeting(address: str, workers: str, local: _LocalRunner | None) -> str:
     """Returns what is served, how to call it, and the line that programs wait for."""
     # "All interfaces" is no address to call.
     called = re.sub(r"^(0\.0\.0\.0|\[::\])", socket.gethostname(), address)
@@ -116,7 +120,7 @@ def _greeting(address: str, spec: str, local: _LocalRunner | None) -> str:
         f"beam-ml-expansion {metadata.version('beam-ml-expansion')} for Apache Beam {metadata.version('apache-beam')}",
         f"  serves   {urns.RUN_INFERENCE}",
         f"           {urns.RUN_INFERENCE_SCHEMA_TRANSFORM}",
-        f"  workers  {spec}",
+        f"  workers  {workers}",
         f'  Java     elements.apply(RunInference.of(Models.onnx("digits.onnx")).withExpansionService("{called}"))',
         f'  Python   rows | ExternalTransform("{urns.RUN_INFERENCE}", config.SerializeToString(), "{called}")',
     ]

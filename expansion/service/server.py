@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -14,6 +13,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from expansion.service.artifacts import ArtifactServicer
 from expansion.service.expand import ExpansionServicer
+from expansion.service.policy import Policy
 from expansion.service.ports import require_free_port
 from expansion.service.requests import MAX_REQUEST_BYTES
 
@@ -31,7 +31,7 @@ class ExpansionServer:
         host: Address to listen on.
         port: Port to listen on; 0 takes a free one.
         environment: Where expanded steps run.
-        allowed_formats: Model file formats that run code and are allowed all the same.
+        policy: What the operator lets clients ask for. Default: nothing that may run code from a model's file.
 
     Attributes:
         address: HOST:PORT that it listens on.
@@ -40,7 +40,7 @@ class ExpansionServer:
         PortError: If the port is in use, or the host is none of this machine's.
     """
 
-    def __init__(self, host: str, port: int, environment: Environment, allowed_formats: Collection[str] = ()):
+    def __init__(self, host: str, port: int, environment: Environment, policy: Policy | None = None):
         # Without so_reuseport=0 two servers on one port start happily and each gets some of the calls.
         options = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", MAX_REQUEST_BYTES)]
         self._server = grpc.server(
@@ -53,7 +53,7 @@ class ExpansionServer:
         self._health.set(expansion, health_pb2.HealthCheckResponse.SERVING)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         beam_expansion_api_pb2_grpc.add_ExpansionServiceServicer_to_server(
-            ExpansionServicer(environment, allowed_formats), self._server
+            ExpansionServicer(environment, policy), self._server
         )
         issued = environment.to_runner_api(PipelineContext()).dependencies
         beam_artifact_api_pb2_grpc.add_ArtifactRetrievalServiceServicer_to_server(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from expansion.errors import BadRows
+from expansion.errors import BadRows, first_line
 from expansion.tensors.columns import Columns, Indices
 
 # What libraries raise when they refuse the data they are given. Anything else (a missing package, memory, a network, a
@@ -21,7 +21,7 @@ class RowError(NamedTuple):
 
     Attributes:
         error_type: Name of the exception's class.
-        message: The exception's text.
+        message: The first line of the exception's text.
     """
 
     error_type: str
@@ -72,7 +72,7 @@ def _attempt(
             yield from _attempt(operation, columns.take(good), rows[good], errors)
     except ROW_ERRORS as error:
         if len(rows) == 1:
-            errors[int(rows[0])] = RowError(type(error).__name__, str(error))
+            errors[int(rows[0])] = RowError(type(error).__name__, first_line(error))
             return
         middle = len(rows) // 2
         yield from _attempt(operation, columns.slice(0, middle), rows[:middle], errors)

@@ -72,10 +72,10 @@ def make_plan(config: RunInferenceConfig, input_fields: Fields, taken: Collectio
     """
     problems: list[Problem] = []
     features = _after_hooks("pre_hooks", config.pre_hooks, input_fields, problems)
-    signature = _signature(config, features, problems)
+    signature = _signature(config, problems)
     if signature is None:
         raise ConfigError(problems)
-    inputs = tuple(_resolve_inputs(config, signature.inputs, features, problems)) if features is not None else ()
+    inputs = tuple(_resolve_inputs(config, signature, features, problems)) if features is not None else ()
     found = len(problems)
     outputs = dict(_resolve_outputs(config.outputs, signature, problems))
     made = {field.name: field for field in outputs.values()}
@@ -101,29 +101,29 @@ def _after_hooks(path: str, chain: Iterable[Hook], fields: Fields, problems: lis
     return fields
 
 
-def _signature(config: RunInferenceConfig, features: Fields | None, problems: list[Problem]) -> Signature | None:
+def _signature(config: RunInferenceConfig, problems: list[Problem]) -> Signature | None:
     name, message = models.framework(config.model)
     try:
-        return models.module_of(config.model).signature(message, features)
+        return models.module_of(config.model).signature(message)
     except ConfigError as error:
         problems += at(f"model.{name}", error.problems)
         return None
 
 
 def _resolve_inputs(
-    config: RunInferenceConfig, signature: Fields, features: Fields, problems: list[Problem]
+    config: RunInferenceConfig, signature: Signature, features: Fields, problems: list[Problem]
 ) -> Iterator[ModelInput]:
     named = {feature.name: (index, list(feature.columns)) for index, feature in enumerate(config.inputs)}
     for name, (position, _) in named.items():
-        if name not in signature:
+        if name not in signature.inputs:
             problems.append(
-                Problem(f"inputs[{position}].name", f"no model input {name!r}; {did_you_mean(name, signature)}")
+                Problem(f"inputs[{position}].name", f"no model input {name!r}; {did_you_mean(name, signature.inputs)}")
             )
-    for name, field in signature.items():
+    for name, field in signature.inputs.items():
         index, columns = named.get(name, (None, []))
         path = "inputs" if index is None else f"inputs[{index}].columns"
         columns = columns or [name]
-        if index is None and name not in features and len(signature) == 1 and config.HasField("tensor_batch"):
+        if index is None and name not in features and len(signature.inputs) == 1 and config.HasField("tensor_batch"):
             columns = list(features)
         missing = [column for column in columns if column not in features]
         reason = f"model input {name!r}: no column"
@@ -132,15 +132,19 @@ def _resolve_inputs(
             Problem(path, f"{reason} {column!r}; {did_you_mean(column, features)}; {fix}") for column in missing
         )
         if not missing:
-            problems += at(path, _misfits(field, [features[column] for column in columns]))
+            fed = [features[column] for column in columns]
+            problems += at(path, _misfits(field, fed, name in signature.numeric_only))
             yield ModelInput(field, tuple(columns))
 
 
-def _misfits(wanted: Field, columns: list[Field]) -> Iterator[Problem]:
+def _misfits(wanted: Field, columns: list[Field], numeric_only: bool) -> Iterator[Problem]:
     for column in columns:
         if wanted.datatype and not _converts(column.datatype, wanted.datatype):
             reason = f"column {column.name!r} is {column}; model input {wanted.name!r} takes {wanted}"
             yield Problem("", f"{reason}; convert it with a cast pre hook")
+        elif numeric_only and not is_numeric(column.datatype):
+            reason = f"column {column.name!r} is {column}; model input {wanted.name!r} takes numbers"
+            yield Problem("", f"{reason}; leave it out, or turn it into numbers with a cast or one_hot pre hook")
     shape = _joined_shape(columns, len(wanted.shape))
     if shape is not None and not fits(shape, wanted.shape):
         reason = f"got shape {list(shape)}; model input {wanted.name!r} takes {list(wanted.shape)}"

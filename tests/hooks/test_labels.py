@@ -1,4 +1,6 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+import os
+
 import numpy as np
 import pytest
 
@@ -44,7 +46,7 @@ def test_no_rows_have_no_names(apply):
 def test_a_file_that_can_not_be_read_fails_on_the_worker_and_not_before(tmp_path):
     config = Labels(column="x", uri=str(tmp_path / "none.txt"))
     assert list(labels.check(config)) == []
-    with pytest.raises(SystemicError, match=r"can't read the labels from '.*none.txt'"):
+    with pytest.raises(SystemicError, match=r"can't read '.*none.txt': there is no such file"):
         labels.build(config)
 
 
@@ -54,8 +56,20 @@ def test_a_file_without_names_or_not_utf_8_fails_on_the_worker(tmp_path):
     with pytest.raises(SystemicError, match="is empty"):
         labels.build(Labels(column="x", uri=str(path)))
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(SystemicError, match="can't read the labels"):
+    with pytest.raises(SystemicError, match="is not UTF-8"):
         labels.build(Labels(column="x", uri=str(path)))
+
+
+def test_labels_are_read_from_a_file_uri(apply, tmp_path):
+    path = tmp_path / "labels.txt"
+    path.write_text("a\nb\n")
+    assert apply(Labels(column="x", uri=f"file://{path}"), x=np.array([1, 0]))["x"].to_rows() == ["b", "a"]
+
+
+def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SystemicError, match="it is not a regular file"):
+        labels.build(Labels(column="x", uri=str(tmp_path / "pipe")))
 
 
 def test_impossible_messages_are_problems(problems):

@@ -16,7 +16,7 @@ def test_every_framework_of_the_contract_has_a_module_of_its_name():
         getattr(model, name).SetInParent()
         module = module_of(model)
         assert module.__name__ == f"expansion.models.{name}"
-        for question in ("check", "unsafe_format", "signature", "build"):
+        for question in ("check", "unsafe_format", "unsafe_types", "signature", "build"):
             assert callable(getattr(module, question))
         assert [problem.path for problem in module.check(framework(model)[1])] == ["uri"]
 
@@ -32,7 +32,7 @@ def test_reading_signatures_imports_no_framework():
         "from expansion.models import onnx, sklearn\n"
         "from expansion.contract._gen import model_pb2\n"
         "for module, message in ((onnx, model_pb2.OnnxModel), (sklearn, model_pb2.SklearnModel)):\n"
-        "    try: module.signature(message(uri='none'), None)\n"
+        "    try: module.signature(message(uri='none'))\n"
         "    except Exception as error: print(type(error).__name__)\n"
         "print([name for name in sys.modules if name in ('onnx', 'onnxruntime', 'sklearn', 'skops', 'joblib')])\n"
     )

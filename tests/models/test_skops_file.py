@@ -117,6 +117,6 @@ def test_a_schema_of_any_form_says_nothing_rather_than_fails():
             "__class__": "LinearRegression",
             "content": {"content": attributes},
         }
-        signature = signature_of(read_estimator(archive(schema)), list(METHODS))
+        signature = signature_of(read_estimator(archive(schema)), list(METHODS), "numpy")
         assert list(signature.outputs) == list(METHODS)
         assert all(isinstance(size, int) for field in signature.outputs.values() for size in field.shape)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -27,6 +28,7 @@ from apache_beam.typehints.schemas import named_tuple_from_schema
 
 from expansion.contract import urns
 from expansion.contract._gen.run_inference_pb2 import RunInferenceResult
+from expansion.models import sklearn
 from expansion.service import environments, graph, requests
 from expansion.service.expand import ExpansionServicer
 from expansion.service.server import ExpansionServer
@@ -282,15 +284,37 @@ def test_a_schema_transform_payload_that_is_none_is_refused(service, python_requ
     assert response.error == "transform.spec.payload: not a SchemaTransformPayload"
 
 
-def test_formats_that_run_code_are_refused_unless_the_operator_allows_them(
-    servicer, python_request, row_source, row_config
-):
-    row_config.model.sklearn.format = "pickle"
+def test_a_model_file_that_takes_long_to_read_delays_nobody_else(monkeypatch, servicer, java_request, wire_config):
+    reading, may_go_on = threading.Event(), threading.Event()
+    signature = sklearn.signature
+
+    def slow(message):
+        if message.methods:
+            reading.set()
+            may_go_on.wait(30)
+        return signature(message)
+
+    monkeypatch.setattr(sklearn, "signature", slow)
+    fast = java_request("bytes", wire_config.SerializeToString())
+    wire_config.model.sklearn.methods.append("predict")
+    with ThreadPoolExecutor(2) as pool:
+        late = pool.submit(servicer.Expand, java_request("bytes", wire_config.SerializeToString()))
+        assert reading.wait(30)
+        early = pool.submit(servicer.Expand, fast)
+        try:
+            assert early.result(timeout=20).error == ""
+            assert not late.done()
+        finally:
+            may_go_on.set()
+        assert late.result().error == ""
+
+
+def test_a_namespace_is_logged_on_one_line(servicer, python_request, row_source, row_config, caplog):
     request = python_request(row_source, row_config.SerializeToString())
-    refused = servicer.Expand(request).error
-    assert refused.startswith("model.sklearn.format: got 'pickle', which runs code from the model's file")
-    permissive = ExpansionServicer(environments.parse("docker:worker:1"), allowed_formats=["pickle"])
-    assert "--allow-format" not in permissive.Expand(request).error
+    request.namespace = "x\nINFO expanded everything"
+    with caplog.at_level(logging.INFO):
+        assert "namespace" in servicer.Expand(request).error
+    assert all("\n" not in record.getMessage() for record in caplog.records)
 
 
 def test_an_unexpected_error_is_logged_and_answered_with_an_id_only(

@@ -168,6 +168,12 @@ def test_a_row_of_countless_nulls_is_refused():
     assert f"more than {rows.MAX_VALUES} values" in problem_of(schema, encoded)
 
 
+def test_more_null_bits_than_fields_are_refused():
+    schema = schema_of(x=atomic(schema_pb2.INT64, nullable=True))
+    assert rows.decode(schema, b"\x01\x01\x01") == {}
+    assert "2 bytes of null bits for 1 fields" in problem_of(schema, b"\x01\x02\x01\x00")
+
+
 def test_reordered_fields_are_refused():
     schema = schema_of(x=INT64, y=INT64)
     schema.encoding_positions_set = True

@@ -33,13 +33,19 @@ def test_it_says_what_it_serves_and_how_to_call_it_and_ends_with_0_on_sigterm(se
     assert address.startswith("127.0.0.1:")
     assert service.greeting.splitlines()[-1] == f"LISTENING expansion={address}"
     assert "beamml:transform:run_inference:v1" in service.greeting
-    assert "workers  docker:apache/beam_python3" in service.greeting
+    [workers] = [line for line in service.greeting.splitlines() if line.startswith("  workers  docker:apache/beam_")]
+    assert workers.endswith("; they need this package, see --environment")
     for language in ("Java", "Python"):
         assert any(language in line and address in line for line in service.greeting.splitlines())
     assert health_of(address) == SERVING
     assert health_of(address, "org.apache.beam.model.expansion.v1.ExpansionService") == SERVING
     code, stderr = service.end(signal.SIGTERM)
     assert (code, stderr) == (0, "")
+
+
+def test_workers_that_the_operator_chose_are_shown_without_advice(serve):
+    lines = serve("--environment", "docker:worker:1").greeting.splitlines()
+    assert "  workers  docker:worker:1" in lines
 
 
 def test_ctrl_c_ends_it_with_0(serve):

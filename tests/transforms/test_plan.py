@@ -81,6 +81,15 @@ def test_text_does_not_go_where_a_number_is_expected(two_inputs):
     assert found["inputs"].startswith("column 'a' is STRING; model input 'a' takes FP32")
 
 
+def test_text_does_not_go_into_a_matrix_of_numbers(models):
+    config = {
+        "model": {"sklearn": {"uri": str(models / "sign.skops")}},
+        "inputs": [{"name": "X", "columns": ["a", "s"]}],
+    }
+    found = problems(config, Field("a", "FP64"), Field("s", "STRING"))
+    assert found["inputs[0].columns"].startswith("column 's' is STRING; model input 'X' takes numbers")
+
+
 def test_a_row_of_another_shape_is_refused(two_inputs):
     found = problems(two_inputs, Field("a", "FP32", (2,)), Field("b", "FP32"))
     assert "got shape [2]; model input 'a' takes []" in found["inputs"]

@@ -42,8 +42,8 @@ abstract class Carry<T, C> implements Serializable {
   /** Rebuilds what was carried. */
   interface Reader<C> {
     /**
-     * Reads from {@code in} exactly what {@link Carry#write} wrote, and from the batch the columns
-     * that came back.
+     * Reads from {@code in}, which ends there, what {@link Carry#write} wrote, and from the batch
+     * the columns that came back.
      */
     C read(int row, InputStream in) throws IOException;
   }
@@ -76,12 +76,21 @@ abstract class Carry<T, C> implements Serializable {
 
     @Override
     C of(T element) {
-      return function.apply(element);
+      try {
+        return function.apply(element);
+      } catch (RuntimeException e) {
+        // Not even an error could say which element this is.
+        throw new ExpansionException(
+            "the function given to RunInference.carry threw "
+                + e
+                + "; expected a result for every element, also for one that cannot be predicted",
+            e);
+      }
     }
 
     @Override
     void write(T element, Row row, OutputStream out) throws IOException {
-      coder.encode(function.apply(element), out);
+      coder.encode(of(element), out);
     }
 
     @Override

@@ -16,6 +16,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.stream.Collectors;
 import org.yaml.snakeyaml.LoaderOptions;
 import org.yaml.snakeyaml.Yaml;
@@ -26,8 +27,8 @@ import org.yaml.snakeyaml.error.YAMLException;
  * A configuration in YAML or JSON, under the names of the proto messages: the file that Python
  * reads too.
  *
- * <p>Only what a message cannot say is checked here, names and kinds of values; the service checks
- * the rest.
+ * <p>A field without a value is unset, and 256.0 is an integer, as in Python. Only what a message
+ * cannot say is checked here, names and kinds of values; the service checks the rest.
  */
 final class ConfigFile {
 
@@ -85,10 +86,12 @@ final class ConfigFile {
       FieldDescriptor field = type.findFieldByName(name);
       if (field == null) {
         problem(join(path, name), "there is no such field; expected one of " + names(type));
-      } else {
+      } else if (entry.getValue() != null) {
         checkField(join(path, name), entry.getValue(), field);
       }
     }
+    // JsonFormat would count an unset member of a oneof as a second one.
+    ((Map<?, ?>) value).values().removeIf(Objects::isNull);
   }
 
   private void checkField(String path, Object value, FieldDescriptor field) {
@@ -122,12 +125,21 @@ final class ConfigFile {
       problem(path, "expected text; got " + show(value) + "; put it in quotes");
     } else if (type == JavaType.BOOLEAN && !(value instanceof Boolean)) {
       problem(path, "expected true or false; got " + show(value));
-    } else if ((type == JavaType.INT || type == JavaType.LONG)
-        && !(value instanceof Integer || value instanceof Long)) {
+    } else if (type == JavaType.INT && !isInteger(value, 0x1p31)
+        || type == JavaType.LONG && !isInteger(value, 0x1p63)) {
       problem(path, "expected an integer; got " + show(value));
     } else if ((type == JavaType.DOUBLE || type == JavaType.FLOAT) && !(value instanceof Number)) {
       problem(path, "expected a number; got " + show(value));
     }
+  }
+
+  private static boolean isInteger(Object value, double limit) {
+    if (value instanceof Double) {
+      double number = (Double) value;
+      return Math.abs(number) < limit && number == Math.rint(number);
+    }
+    return value instanceof Integer
+        || value instanceof Long && (limit == 0x1p63 || Math.abs((double) (Long) value) < limit);
   }
 
   private void problem(String path, String message) {

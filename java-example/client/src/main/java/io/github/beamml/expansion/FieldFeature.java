@@ -2,6 +2,7 @@
 package io.github.beamml.expansion;
 
 import io.github.beamml.expansion.tensor.ColumnWriter;
+import io.github.beamml.expansion.tensor.Datatype;
 import io.github.beamml.expansion.tensor.RowValues;
 import io.github.beamml.expansion.tensor.SchemaFields;
 import io.github.beamml.expansion.v1.Field;
@@ -25,7 +26,7 @@ final class FieldFeature implements Feature.Source<Object> {
    * @param shape the shape of one row where it is known; empty means what the schema says: unknown
    *     dimensions for arrays
    * @throws IllegalArgumentException if there is no such field, or its type is none that a tensor
-   *     holds
+   *     holds, such as arrays of STRING or BYTES of unknown size
    */
   static Feature<Object> of(Schema schema, String name, long... shape) {
     if (!schema.hasField(name)) {
@@ -63,7 +64,26 @@ final class FieldFeature implements Feature.Source<Object> {
       }
       column = known.build();
     }
+    checkKnown(column);
     return new Feature<>(column, new FieldFeature(schema.indexOf(name)));
+  }
+
+  /** Only numbers and booleans have dimensions that differ from row to row. */
+  private static void checkKnown(Field column) {
+    String datatype = column.getDatatype();
+    boolean texts =
+        datatype.equals(Datatype.STRING.name()) || datatype.equals(Datatype.BYTES.name());
+    if (texts && column.getShapeList().contains(-1L)) {
+      throw new IllegalArgumentException(
+          "feature \""
+              + column.getName()
+              + "\" is an array of "
+              + datatype
+              + " of unknown size, which no tensor holds; if all rows have one size, give it with"
+              + " feature(\""
+              + column.getName()
+              + "\", size)");
+    }
   }
 
   @Override

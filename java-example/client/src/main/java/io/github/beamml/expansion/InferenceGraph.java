@@ -3,7 +3,6 @@ package io.github.beamml.expansion;
 
 import io.github.beamml.expansion.tensor.SchemaFields;
 import io.github.beamml.expansion.v1.ErrorHandling;
-import io.github.beamml.expansion.v1.Model;
 import io.github.beamml.expansion.v1.RunInferenceConfig;
 import io.github.beamml.expansion.v1.TensorBatchInput;
 import java.util.HashSet;
@@ -116,7 +115,7 @@ final class InferenceGraph<T, C> {
     PCollectionTuple packed =
         input.apply(
             "Pack",
-            ParDo.of(new PackFn<>(packing, limits, modelId(), errorsTag))
+            ParDo.of(new PackFn<>(packing, limits, Models.idOf(config.getModel()), errorsTag))
                 .withOutputTags(RunInference.BATCHES, TupleTagList.of(errorsTag)));
     PCollection<byte[]> batches =
         packed
@@ -151,14 +150,5 @@ final class InferenceGraph<T, C> {
     return restored
         .setWindowingStrategyInternal(input.getWindowingStrategy())
         .setIsBoundedInternal(input.isBounded());
-  }
-
-  /** What the service says of a model without an id: its uri. */
-  private String modelId() {
-    Model model = config.getModel();
-    if (!model.getModelId().isEmpty()) {
-      return model.getModelId();
-    }
-    return model.hasOnnx() ? model.getOnnx().getUri() : model.getSklearn().getUri();
   }
 }

@@ -88,7 +88,9 @@ public final class LocalBeam implements AutoCloseable {
    * Starts workers only, for a service and a runner that run already.
    *
    * @param expansionService host:port of the expansion service; null makes {@link RunInference}
-   *     start one
+   *     start one, whose Python steps then run in Beam's stock image: that lacks the package
+   *     beam-ml-expansion and the model's framework, so they fail. Start {@code serve} with an
+   *     {@code --environment} that has them, and give its address
    * @param jobEndpoint host:port of a job service on this machine: of {@code serve --local-runner},
    *     Prism or Flink
    */

@@ -5,7 +5,6 @@ import io.github.beamml.expansion.tensor.ColumnWriter;
 import io.github.beamml.expansion.tensor.TensorBatchWriter;
 import io.github.beamml.expansion.v1.Field;
 import java.io.IOException;
-import java.io.OutputStream;
 import java.io.Serializable;
 import java.util.ArrayList;
 import java.util.List;
@@ -16,7 +15,8 @@ import org.apache.beam.sdk.values.Row;
 
 /**
  * What a TensorBatch of these elements holds, in columns: the features, then one BYTES column with
- * what is carried and the element's {@link Placement}. Packing and restoring share it.
+ * the element's {@link Placement} and, up to the end of the value, what is carried: its coder may
+ * read to the end of its stream. Packing and restoring share it.
  */
 final class Packing<T, C> implements Serializable {
 
@@ -99,9 +99,7 @@ final class Packing<T, C> implements Serializable {
     }
 
     void close(Placement placement) throws IOException {
-      OutputStream out = opaque.stream();
-      placements.write(placement, out);
-      opaque.endElement();
+      opaque.endElement(placements.encode(placement));
       opaque.endRow();
       writer.endRow();
     }

@@ -5,7 +5,6 @@ import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
-import java.io.OutputStream;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -20,7 +19,8 @@ import org.joda.time.Instant;
 /**
  * Where an element is in event time. It travels with the element, because batches travel in the
  * global window: 8 bytes of big-endian milliseconds, the pane, the number of windows and the
- * windows, each in its own coder.
+ * windows, each in its own coder. It says itself where it ends, which elements need not; so it is
+ * before them.
  */
 final class Placement {
 
@@ -43,22 +43,22 @@ final class Placement {
   }
 
   /**
-   * Writes placements. Neighbours often share one, whose bytes are then written again without
+   * Encodes placements. Neighbours often share one, whose bytes are then given again without
    * encoding it again.
    */
   static final class Writer {
     private final Coder<BoundedWindow> windowCoder;
-    private final ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    private byte[] lastBytes;
     private Placement last;
 
     Writer(Coder<BoundedWindow> windowCoder) {
       this.windowCoder = windowCoder;
     }
 
-    void write(Placement placement, OutputStream out) throws IOException {
+    /** The bytes of a placement, not to be changed. */
+    byte[] encode(Placement placement) throws IOException {
       if (last == null || !same(placement, last)) {
-        last = null;
-        bytes.reset();
+        ByteArrayOutputStream bytes = new ByteArrayOutputStream();
         long millis = placement.timestamp.getMillis();
         for (int shift = 56; shift >= 0; shift -= 8) {
           bytes.write((int) (millis >>> shift));
@@ -68,9 +68,10 @@ final class Placement {
         for (BoundedWindow window : placement.windows) {
           windowCoder.encode(window, bytes);
         }
+        lastBytes = bytes.toByteArray();
         last = placement;
       }
-      bytes.writeTo(out);
+      return lastBytes;
     }
 
     private static boolean same(Placement one, Placement other) {
@@ -84,18 +85,26 @@ final class Placement {
   static final class Reader {
     private final Coder<BoundedWindow> windowCoder;
     private byte[] lastBytes = new byte[0];
+    private byte[] nextBytes = new byte[0];
     private Placement last;
 
     Reader(Coder<BoundedWindow> windowCoder) {
       this.windowCoder = windowCoder;
     }
 
-    /** Reads the placement that is the rest of {@code in}. */
+    /** Reads the placement that {@code in} begins with, and leaves the rest. */
     Placement read(ByteArrayInputStream in) throws IOException {
-      byte[] bytes = in.readAllBytes();
-      if (last == null || !Arrays.equals(bytes, lastBytes)) {
-        last = decode(new ByteArrayInputStream(bytes));
-        lastBytes = bytes;
+      in.mark(0);
+      // No placement's bytes begin another's: the same bytes are the same placement.
+      int count = in.readNBytes(nextBytes, 0, nextBytes.length);
+      if (last == null || count < nextBytes.length || !Arrays.equals(nextBytes, lastBytes)) {
+        in.reset();
+        int available = in.available();
+        last = decode(in);
+        int length = available - in.available();
+        in.reset();
+        lastBytes = in.readNBytes(length);
+        nextBytes = new byte[length];
       }
       return last;
     }

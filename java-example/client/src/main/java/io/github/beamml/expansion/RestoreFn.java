@@ -57,8 +57,8 @@ abstract class RestoreFn<C, R> extends DoFn<byte[], R> {
     RowFunction<C, R> rows = rows(batch);
     for (int row = 0; row < batch.rows(); row++) {
       ByteArrayInputStream in = opaque.stream(row);
-      C element = carried.read(row, in);
       Placement placement = placements.read(in);
+      C element = carried.read(row, in);
       out.outputWindowedValue(
           rows.apply(element, row), placement.timestamp, placement.windows, placement.pane);
     }

@@ -1,8 +1,6 @@
 // Licensed under the Apache License, Version 2.0; see LICENSE.
 package io.github.beamml.expansion;
 
-import com.google.protobuf.Descriptors.FieldDescriptor;
-import com.google.protobuf.Message;
 import io.github.beamml.expansion.tensor.Datatype;
 import io.github.beamml.expansion.v1.Batching;
 import io.github.beamml.expansion.v1.Hook;
@@ -98,6 +96,9 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
   /**
    * Runs what a YAML or JSON file says, the same that Python reads; features are added to it here.
    *
+   * <p>{@code error_handling.output} of the file names a row output of Python's, and has no effect
+   * here: elements that cannot be predicted always are {@link Predictions#errors()}.
+   *
    * @throws ExpansionException with one problem a line, if the file cannot be read or is no
    *     configuration
    */
@@ -112,16 +113,7 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
 
   /** Takes the model file from elsewhere than the configuration says. */
   public RunInference<T, C> modelUri(String uri) {
-    Model.Builder model = config.getModel().toBuilder();
-    FieldDescriptor framework =
-        model.getOneofFieldDescriptor(Model.getDescriptor().getOneofs().get(0));
-    if (framework == null) {
-      throw new ExpansionException(
-          "model: no framework is set; got a uri alone; start with RunInference.of(Models.…)");
-    }
-    Message.Builder file = ((Message) model.getField(framework)).toBuilder();
-    file.setField(file.getDescriptorForType().findFieldByName("uri"), uri);
-    return with(config.toBuilder().setModel(model.setField(framework, file.build())));
+    return with(config.toBuilder().setModel(Models.withUri(config.getModel(), uri)));
   }
 
   /** Sets the id that predictions and errors carry. Default: the model's uri. */
@@ -131,7 +123,8 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
 
   /**
    * Adds features that are fields of the elements' schema: numbers, booleans, strings, bytes, and
-   * arrays of them.
+   * arrays of numbers and booleans. Arrays of strings or bytes need a size: {@link #feature(String,
+   * long...)}.
    */
   public RunInference<T, C> features(String... fields) {
     RunInference<T, C> changed = this;
@@ -145,7 +138,7 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
    * Adds a feature that is a field of the elements' schema.
    *
    * @param shape of one row, for an array field whose size is the same in all rows; a row of
-   *     another size becomes an error. Default: any size
+   *     another size becomes an error. Default: any size; required for arrays of strings and bytes
    */
   public RunInference<T, C> feature(String field, long... shape) {
     long[] known = shape.clone();
@@ -167,8 +160,8 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
   }
 
   /**
-   * Says which columns feed an input of the model. Default: the column of its name, or the only one
-   * there is.
+   * Says which columns feed an input of the model. Default: the column of its name; a model with
+   * one input of another name takes all features, joined in order.
    */
   public RunInference<T, C> input(String name, String... columns) {
     return with(
@@ -226,7 +219,12 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
     return carry(CarryRow::choose);
   }
 
-  /** Gives back what a function makes of an element, such as its key, instead of all of it. */
+  /**
+   * Gives back what a function makes of an element, such as its key, instead of all of it.
+   *
+   * @param function must not throw, also for an element that cannot be predicted: there would be
+   *     nothing to say which one that is, so an {@link ExpansionException} fails the bundle
+   */
   public <D> RunInference<T, D> carry(SerializableFunction<? super T, D> function, Coder<D> coder) {
     return carry((elementCoder, featureFields) -> Carry.function(function, coder));
   }

@@ -3,16 +3,19 @@ package io.github.beamml.expansion;
 
 import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertNull;
+import static org.junit.Assert.assertThrows;
 
 import io.github.beamml.expansion.tensor.TensorBatchReader;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
 import java.util.List;
+import org.apache.beam.sdk.Pipeline.PipelineExecutionException;
 import org.apache.beam.sdk.coders.AtomicCoder;
 import org.apache.beam.sdk.coders.Coder;
 import org.apache.beam.sdk.coders.RowCoder;
 import org.apache.beam.sdk.coders.StringUtf8Coder;
+import org.apache.beam.sdk.coders.VarIntCoder;
 import org.apache.beam.sdk.schemas.Schema;
 import org.apache.beam.sdk.schemas.Schema.FieldType;
 import org.apache.beam.sdk.testing.CoderProperties;
@@ -144,9 +147,9 @@ public class CarryTest {
             Instant.ofEpochSecond(1), List.of(GlobalWindow.INSTANCE), PaneInfo.NO_FIRING));
     TensorBatchReader batch = new TensorBatchReader(rows.finish());
     byte[] carried = (byte[]) batch.column("element").value(0);
-    // The flag, the row's header (3), "id" (3) and "when" (8); timestamp (8), pane (1) and number
-    // of windows (1).
-    assertEquals(1 + 3 + 3 + 8 + 8 + 1 + 1, carried.length);
+    // Timestamp (8), pane (1) and number of windows (1); the flag, the row's header (3), "id" (3)
+    // and "when" (8).
+    assertEquals(8 + 1 + 1 + 1 + 3 + 3 + 8, carried.length);
   }
 
   @SuppressWarnings("unchecked")
@@ -208,6 +211,26 @@ public class CarryTest {
             output.apply(new Mapped<>(p -> p.element() + p.getDouble("sum"), StringUtf8Coder.of())))
         .containsInAnyOrder("a2.0");
     pipeline.run();
+  }
+
+  @Test
+  public void aFunctionThatThrowsIsNamedWithItsCause() {
+    sums.serve(pipeline);
+    pipeline
+        .apply(Create.of("two"))
+        .apply(
+            RunInference.<String>of(Models.onnx("sum.onnx"))
+                .feature(Feature.ofDouble("x", text -> 2.0))
+                .carry(Integer::valueOf, VarIntCoder.of()));
+    Throwable cause =
+        assertThrows(PipelineExecutionException.class, () -> pipeline.run()).getCause();
+    assertEquals(ExpansionException.class, cause.getClass());
+    assertEquals(
+        "the function given to RunInference.carry threw java.lang.NumberFormatException: For input"
+            + " string: \"two\"; expected a result for every element, also for one that cannot be"
+            + " predicted",
+        cause.getMessage());
+    assertEquals(NumberFormatException.class, cause.getCause().getClass());
   }
 
   @Test

@@ -2,16 +2,27 @@
 package io.github.beamml.expansion;
 
 import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertNotNull;
 import static org.junit.Assert.assertThrows;
+import static org.junit.Assert.assertTrue;
 
+import com.google.protobuf.Descriptors.FieldDescriptor;
 import com.google.protobuf.Message;
 import com.google.protobuf.util.JsonFormat;
 import io.github.beamml.expansion.tensor.Datatype;
+import io.github.beamml.expansion.testing.FakeRunInference;
+import io.github.beamml.expansion.v1.Hook;
+import io.github.beamml.expansion.v1.Model;
 import io.github.beamml.expansion.v1.RunInferenceConfig;
+import java.lang.reflect.Method;
+import java.lang.reflect.Modifier;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.stream.Collectors;
 import org.apache.beam.sdk.schemas.Schema;
 import org.apache.beam.sdk.testing.TestPipeline;
 import org.apache.beam.sdk.transforms.Create;
@@ -98,6 +109,32 @@ public class ConfigTest {
   }
 
   @Test
+  public void everyHookOfTheMessageIsOffered() {
+    Set<String> offered =
+        Arrays.stream(Hooks.class.getDeclaredMethods())
+            .filter(method -> Modifier.isPublic(method.getModifiers()))
+            .map(Method::getName)
+            .collect(Collectors.toSet());
+    for (FieldDescriptor hook : Hook.getDescriptor().getOneofs().get(0).getFields()) {
+      // Its name, or variants of it: pad is padToLength and others.
+      String name = hook.getJsonName() + "([A-Z].*)?";
+      assertTrue(hook.getName(), offered.stream().anyMatch(method -> method.matches(name)));
+    }
+  }
+
+  @Test
+  public void theIdOfAModelIsItsUriInEveryFramework() {
+    for (FieldDescriptor framework : Model.getDescriptor().getOneofs().get(0).getFields()) {
+      Model.Builder model = Model.newBuilder();
+      model.setField(framework, model.newBuilderForField(framework).build());
+      Model filed = Models.withUri(model.build(), "m.file");
+      assertEquals("m.file", Models.idOf(filed));
+      assertEquals("seven", Models.idOf(filed.toBuilder().setModelId("seven").build()));
+    }
+    assertEquals("", Models.idOf(Model.getDefaultInstance()));
+  }
+
+  @Test
   public void theClientAddsWhatItSends() throws Exception {
     RunInferenceConfig[] sent = new RunInferenceConfig[1];
     Expanders.register(
@@ -137,23 +174,81 @@ public class ConfigTest {
             "  - scale: {columns: [x], affine: {factor: 1.0e-1, offset: 2}}",
             "post_hooks:",
             "  - rename: {columns: {predict: label}}",
-            "batching: {max_batch_size: 16, max_batch_duration_secs: 1}");
+            "  - threshold: {column: score, value: 1}",
+            "batching: {max_batch_size: 16}");
     Path json =
         file(
             "c.json",
             "{\"model\": {\"sklearn\": {\"uri\": \"m.skops\", \"methods\": [\"predict\"]}},",
             " \"pre_hooks\": [{\"scale\": {\"columns\": [\"x\"], \"affine\": {\"factor\": 0.1,"
                 + " \"offset\": 2.0}}}],",
-            " \"post_hooks\": [{\"rename\": {\"columns\": {\"predict\": \"label\"}}}],",
-            " \"batching\": {\"max_batch_size\": 16, \"max_batch_duration_secs\": 1.0}}");
+            " \"post_hooks\": [{\"rename\": {\"columns\": {\"predict\": \"label\"}}},",
+            " {\"threshold\": {\"column\": \"score\", \"value\": 1.0}}],",
+            " \"batching\": {\"max_batch_size\": 16}}");
     RunInferenceConfig config = RunInference.fromConfig(yaml.toString()).config();
     assertEquals(RunInference.fromConfig(json.toString()).config(), config);
     assertEquals(
         "{'model':{'sklearn':{'uri':'m.skops','methods':['predict']}},"
             + "'pre_hooks':[{'scale':{'columns':['x'],'affine':{'factor':0.1,'offset':2.0}}}],"
-            + "'post_hooks':[{'rename':{'columns':{'predict':'label'}}}],"
-            + "'batching':{'max_batch_size':'16','max_batch_duration_secs':1.0}}",
+            + "'post_hooks':[{'rename':{'columns':{'predict':'label'}}},"
+            + "{'threshold':{'column':'score','value':1.0}}],'batching':{'max_batch_size':'16'}}",
         json(config));
+  }
+
+  @Test
+  public void fieldsWithoutAValueAreUnset() throws Exception {
+    Path yaml =
+        file(
+            "c.yaml",
+            "model: {onnx: {uri: m.onnx}, sklearn: , model_id: }",
+            "pre_hooks:",
+            "batching:",
+            "error_handling: {output: }");
+    assertEquals(
+        "{'model':{'onnx':{'uri':'m.onnx'}},'error_handling':{}}",
+        json(RunInference.fromConfig(yaml.toString()).config()));
+    Path list = file("list.yaml", "pre_hooks: [null]", "nothing:");
+    ExpansionException e =
+        assertThrows(ExpansionException.class, () -> RunInference.fromConfig(list.toString()));
+    assertTrue(e.getMessage(), e.getMessage().contains("pre_hooks[0]: expected a mapping"));
+    assertTrue(e.getMessage(), e.getMessage().contains("nothing: there is no such field"));
+  }
+
+  @Test
+  public void integersMayBeWrittenAsFloats() throws Exception {
+    Path yaml =
+        file(
+            "c.yaml",
+            "batching: {max_batch_size: 256.0, max_element_bytes: 1.0e+6}",
+            "pre_hooks: [pad: {columns: [x], length: 8, axis: 1.0}]");
+    assertEquals(
+        "{'pre_hooks':[{'pad':{'columns':['x'],'length':'8','axis':1}}],"
+            + "'batching':{'max_batch_size':'256','max_element_bytes':'1000000'}}",
+        json(RunInference.fromConfig(yaml.toString()).config()));
+    for (String wrong : List.of("1.0e+30", ".nan", ".inf")) {
+      Path other = file("wrong.yaml", "batching: {max_batch_size: " + wrong + "}");
+      ExpansionException e =
+          assertThrows(ExpansionException.class, () -> RunInference.fromConfig(other.toString()));
+      assertTrue(e.getMessage(), e.getMessage().contains("expected an integer; got "));
+    }
+    Path large = file("large.yaml", "pre_hooks: [pad: {columns: [x], axis: 2147483648}]");
+    assertThrows(ExpansionException.class, () -> RunInference.fromConfig(large.toString()));
+  }
+
+  @Test
+  public void anErrorsOutputOfAFileIsNoHindrance() throws Exception {
+    Path yaml = file("c.yaml", "model: {onnx: {uri: m.onnx}}", "error_handling: {output: bad}");
+    FakeRunInference fake = FakeRunInference.returning(Sums.SCHEMA, features -> null);
+    try (fake) {
+      Predictions<Double> predictions =
+          pipeline
+              .apply(Create.of(1.0))
+              .apply(
+                  RunInference.<Double>fromConfig(yaml.toString())
+                      .feature(Feature.ofDouble("x", x -> x))
+                      .withExpansionService(fake.address()));
+      assertNotNull(predictions.errors());
+    }
   }
 
   @Test

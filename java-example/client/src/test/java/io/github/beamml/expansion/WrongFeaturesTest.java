@@ -5,6 +5,7 @@ import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertThrows;
 import static org.junit.Assert.assertTrue;
 
+import java.util.List;
 import org.apache.beam.sdk.schemas.Schema;
 import org.apache.beam.sdk.testing.TestPipeline;
 import org.apache.beam.sdk.transforms.Create;
@@ -50,6 +51,24 @@ public class WrongFeaturesTest {
     assertEquals(
         "feature \"x\": the elements have no Beam schema; give it with Feature.of…",
         e.getMessage());
+  }
+
+  @Test
+  public void arraysOfTextsNeedASize() {
+    Schema schema =
+        Schema.builder()
+            .addArrayField("tags", Schema.FieldType.STRING)
+            .addArrayField("images", Schema.FieldType.BYTES)
+            .build();
+    PCollection<Row> rows = pipeline.apply(Create.empty(schema));
+    RunInference<Row, Row> inference = RunInference.of(Models.onnx("m.onnx"));
+    String refusal =
+        "feature \"tags\" is an array of STRING of unknown size, which no tensor holds; if all rows"
+            + " have one size, give it with feature(\"tags\", size)";
+    assertRefused(rows, inference.features("tags"), refusal);
+    assertRefused(rows, inference.feature("tags", -1), refusal);
+    assertRefused(rows, inference.features("images"), "feature \"images\" is an array of BYTES");
+    assertEquals(List.of(2L), FieldFeature.of(schema, "tags", 2).field().getShapeList());
   }
 
   private static void assertRefused(

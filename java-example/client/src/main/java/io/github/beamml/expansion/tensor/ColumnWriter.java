@@ -104,6 +104,16 @@ public final class ColumnWriter {
     offsets.putInt(values.size());
   }
 
+  /**
+   * Ends the element that was written to {@link #stream()}, and puts these bytes before it: for
+   * what is known only after it.
+   */
+  public void endElement(byte[] prefix) {
+    int start = (int) LittleEndian.INT.get(offsets.array(), offsets.size() - 4);
+    values.insert(start, prefix);
+    endElement();
+  }
+
   /** Puts BOOLs. */
   public void putAll(boolean[] all) {
     for (boolean value : all) {

@@ -49,6 +49,13 @@ final class GrowableBytes extends OutputStream {
     System.arraycopy(bytes, offset, array, at, length);
   }
 
+  /** Moves what was written from position {@code at} on, and puts bytes before it. */
+  void insert(int at, byte[] bytes) {
+    int end = reserve(bytes.length);
+    System.arraycopy(array, at, array, at + bytes.length, end - at);
+    System.arraycopy(bytes, 0, array, at, bytes.length);
+  }
+
   void putShort(short value) {
     int at = reserve(2);
     LittleEndian.SHORT.set(array, at, value);

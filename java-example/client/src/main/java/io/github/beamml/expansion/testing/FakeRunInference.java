@@ -3,9 +3,9 @@ package io.github.beamml.expansion.testing;
 
 import io.github.beamml.expansion.Expander;
 import io.github.beamml.expansion.Expanders;
+import io.github.beamml.expansion.Models;
 import io.github.beamml.expansion.tensor.SchemaFields;
 import io.github.beamml.expansion.v1.Field;
-import io.github.beamml.expansion.v1.Model;
 import io.github.beamml.expansion.v1.RunInferenceConfig;
 import java.util.ArrayList;
 import java.util.List;
@@ -76,7 +76,12 @@ public final class FakeRunInference implements Expander, AutoCloseable {
     TupleTag<byte[]> errors = new TupleTag<>("errors");
     FakeFn fn =
         new FakeFn(
-            config.getTensorBatch(), columns(), model, modelId(config.getModel()), output, errors);
+            config.getTensorBatch(),
+            columns(),
+            model,
+            Models.idOf(config.getModel()),
+            output,
+            errors);
     PCollectionTuple results =
         batches.apply("Fake", ParDo.of(fn).withOutputTags(output, TupleTagList.of(errors)));
     return new Expansion(
@@ -96,13 +101,6 @@ public final class FakeRunInference implements Expander, AutoCloseable {
                           "no model returns a " + field.getType() + ": " + field.getName())));
     }
     return columns;
-  }
-
-  private static String modelId(Model model) {
-    if (!model.getModelId().isEmpty()) {
-      return model.getModelId();
-    }
-    return model.hasOnnx() ? model.getOnnx().getUri() : model.getSklearn().getUri();
   }
 
   /** Makes the address unknown again. */

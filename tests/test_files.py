@@ -4,7 +4,7 @@ import os
 import pytest
 
 from expansion.errors import ConfigError, SystemicError
-from expansion.models.files import looks_like, open_on_host, read_on_worker
+from expansion.files import looks_like, open_on_host, read_on_worker
 
 
 def problem_of(uri):

@@ -1,5 +1,5 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Reading model files through Beam's filesystems."""
+"""Reading the files that a configuration names, through Beam's filesystems."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, cast
 
-from expansion.errors import ConfigError, ExpansionError, Problem, SystemicError
-from expansion.models.signature import first_line
+from expansion.errors import ConfigError, ExpansionError, Problem, SystemicError, first_line
 
 # First bytes of files that are taken for models of another kind, and who writes them.
 _MAGIC = (
@@ -78,7 +77,7 @@ def _open(uri: str) -> BinaryIO:
     path = uri.removeprefix("file://")
     if FileSystems.get_scheme(path) is None and not stat.S_ISREG(os.stat(path).st_mode):
         raise OSError("it is a directory" if os.path.isdir(path) else "it is not a regular file")  # a pipe would block
-    # A model file's compression, if any, is its framework's business.
+    # A file's compression, if any, is the business of what reads it.
     return cast(BinaryIO, FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED))
 
 
