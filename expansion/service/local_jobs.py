@@ -8,6 +8,7 @@ are in use. There is no option against that, so ``grpc.server`` is replaced in t
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
@@ -39,20 +40,25 @@ def bind_loopback_only() -> None:
 
 
 def send_inputs_in_parts() -> None:
-    """Makes the runner in this process send a step's input as it has it: in parts of some 10 MB.
+    """Makes the runner in this process send a step's input in parts of some 10 MB, while it takes the output.
 
-    Beam joins all of it to one message first (``BundleManager._send_input_to_worker``), which takes several times its
-    size in fresh memory on either side and fails beyond 2 GiB.
+    Beam joins the whole input to one message first (``BundleManager._send_input_to_worker``), which takes several times
+    its size in fresh memory on either side and fails beyond 2 GiB. Parts wait until the worker has room for them, and the
+    worker until the runner takes what it made of the parts before: hence a thread.
     """
 
     def send(self: Any, bundle_id: str, transform_id: str, byte_streams: Iterable[bytes] | None) -> None:
         stream = self._worker_handler.data_conn.output_stream(bundle_id, transform_id)
-        for part in byte_streams or ():
-            stream.write(part)
-            stream.maybe_flush()
-        stream.close()
+        threading.Thread(target=_send_parts, args=(stream, list(byte_streams or ())), daemon=True).start()
 
     fn_runner.BundleManager._send_input_to_worker = send
+
+
+def _send_parts(stream: Any, parts: list[bytes]) -> None:
+    for part in parts:
+        stream.write(part)
+        stream.maybe_flush()
+    stream.close()
 
 
 @worker_handlers.WorkerHandler.register_environment("beam:env:external:v1", beam_runner_api_pb2.ExternalPayload)
