@@ -42,9 +42,9 @@ def bind_loopback_only() -> None:
 def send_inputs_in_parts() -> None:
     """Makes the runner in this process send a step's input in parts of some 10 MB, while it takes the output.
 
-    Beam joins the whole input to one message first (``BundleManager._send_input_to_worker``), which takes several times
-    its size in fresh memory on either side and fails beyond 2 GiB. Parts wait until the worker has room for them, and the
-    worker until the runner takes what it made of the parts before: hence a thread.
+    Beam joins the whole input to one message first (``BundleManager._send_input_to_worker``), which takes several
+    times its size in fresh memory on either side and fails beyond 2 GiB. Parts wait until the worker has room for
+    them, and the worker until the runner takes what it made of the parts before: hence a thread.
     """
 
     def send(self: Any, bundle_id: str, transform_id: str, byte_streams: Iterable[bytes] | None) -> None:
