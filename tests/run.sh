@@ -22,7 +22,7 @@ part "Python unit tests" pytest -q -m "not runner and not soak" --junitxml="$rep
 part "lint" make --no-print-directory lint
 part "models of the conformance cases" python tests/conformance/make_models.py build/conformance
 part "Java tests" gradle -p java-example --console=plain -q cleanTest test
-part "pipelines on real runners" pytest -q -m runner --junitxml="$reports/python-runner.xml"
+part "real services, and pipelines on real runners" pytest -q -m runner --junitxml="$reports/python-runner.xml"
 part "summary" python tests/summary.py "$reports" java-example
 
 if [ ${#failed[@]} -gt 0 ]; then printf 'FAILED: %s\n' "${failed[@]}"; exit 1; fi

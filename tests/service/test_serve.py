@@ -16,6 +16,8 @@ from expansion.service.expand import ExpansionServicer
 from expansion.service.ports import PortError, is_loopback
 from expansion.service.server import ExpansionServer
 
+pytestmark = pytest.mark.runner
+
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 WORKERS = environments.parse("docker:worker:1")
