@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import grpc
@@ -23,6 +23,7 @@ from apache_beam.runners.portability.fn_api_runner import fn_runner, worker_hand
 from apache_beam.runners.portability.local_job_service import LocalJobServicer
 
 LOOPBACK = "127.0.0.1"
+_NOTICE_SECS = 2.0
 _LOG = logging.getLogger(__name__)
 
 
@@ -76,12 +77,31 @@ class LocalWorkerHandler(worker_handlers.ExternalWorkerHandler):  # type: ignore
         """Fails the job of a worker that has ended before the job has."""
         handler = cls._running.pop(worker_id, None)
         if handler:
-            _fail(handler.control_conn, f"{worker_id} ended by itself, with exit code {code}")
+            handler._end = f"{worker_id} ended by itself, with exit code {code}"
+            handler._ended.set()
+            _fail(handler.control_conn, handler._end)
 
     def start_worker(self) -> None:
         """Starts the worker."""
+        self._end = ""
+        self._ended = threading.Event()
+        self.data_conn.input_elements = self._saying_why(self.data_conn.input_elements)
         self._running[self.worker_id] = self
         super().start_worker()
+
+    def _saying_why(self, input_elements: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+        """Has a runner that waits for the data of a worker that has crashed say so, not that a channel is closed."""
+
+        def elements(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            try:
+                yield from input_elements(*args, **kwargs)
+            except RuntimeError as error:
+                # The connection is seen to end at about the time that the process is.
+                if self._ended.wait(_NOTICE_SECS):
+                    raise RuntimeError(self._end) from error
+                raise
+
+        return elements
 
     def host_from_worker(self) -> str:
         """Returns the host that workers connect to."""
