@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from expansion.contract._gen.run_inference_pb2 import RunInferenceConfig
-from expansion.contract.problems import did_you_mean
+from expansion.contract.problems import did_you_mean, shown
 from expansion.errors import Problem
 
 
@@ -64,7 +64,7 @@ def _load(text: str) -> Any:
 def _fill(message: Message, value: Any, path: str) -> Iterator[Problem]:
     if not isinstance(value, Mapping):
         yield Problem(
-            path, f"got {_shown(value)}; expected a mapping with {', '.join(message.DESCRIPTOR.fields_by_name)}"
+            path, f"got {shown(value)}; expected a mapping with {', '.join(message.DESCRIPTOR.fields_by_name)}"
         )
         return
     for name, item in value.items():
@@ -90,7 +90,7 @@ def _set(message: Message, field: Any, value: Any, path: str) -> Iterator[Proble
         yield from _set_map(target, field, value, path)
     elif _is_repeated(field):
         if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Sequence):
-            yield Problem(path, f"got {_shown(value)}; expected a list")
+            yield Problem(path, f"got {shown(value)}; expected a list")
             return
         for index, item in enumerate(value):
             here = f"{path}[{index}]"
@@ -119,7 +119,7 @@ def _append(target: Any, field: Any, value: Any, path: str) -> Iterator[Problem]
 
 def _set_map(target: Any, field: Any, value: Any, path: str) -> Iterator[Problem]:
     if not isinstance(value, Mapping):
-        yield Problem(path, f"got {_shown(value)}; expected a mapping")
+        yield Problem(path, f"got {shown(value)}; expected a mapping")
         return
     entry = field.message_type.fields_by_name
     for key, item in value.items():
@@ -150,7 +150,7 @@ def _wrong_type(field: Any, value: Any, path: str) -> Problem | None:
     }[expected]
     if right and field.cpp_type == FieldDescriptor.CPPTYPE_INT32:
         right = abs(value) < 2**31
-    return None if right else Problem(path, f"got {_shown(value)}; expected {expected}")
+    return None if right else Problem(path, f"got {shown(value)}; expected {expected}")
 
 
 def _plain(field: Any, value: Any) -> Any:
@@ -158,11 +158,6 @@ def _plain(field: Any, value: Any) -> Any:
     if field.cpp_type in (FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_INT32):
         return int(value)
     return float(value) if field.cpp_type == FieldDescriptor.CPPTYPE_DOUBLE else value
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _is_repeated(field: Any) -> bool:

@@ -29,3 +29,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         return "there is none to choose from"
     listed = ", ".join(repr(choice) for choice in choices[:20])
     return f"expected one of {listed}" + (", …" if len(choices) > 20 else "")
+
+
+def shown(value: object) -> str:
+    """Returns a value as messages show it: at most 60 characters."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def null(column: str) -> str:
+    """Returns what is wrong with a row whose feature in a column is null."""
+    return f"column {column!r} is null; a feature needs a value"

@@ -6,4 +6,3 @@ RUN_INFERENCE_SCHEMA_TRANSFORM = "beamml:schematransform:run_inference:v1"
 RUN_INFERENCE_RESULT = "beamml:run_inference_result:v1"
 
 OUTPUT = "output"
-ERRORS = "errors"

@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 
 from expansion.contract._gen import hook_pb2
 from expansion.contract.fields import DATATYPES, NUMPY_DTYPES, Field, is_integer, is_numeric
+from expansion.contract.problems import shown
 from expansion.errors import BadRows, Problem
-from expansion.hooks.demands import Demands, datatype_among, elementwise, reject, required_names, shown
+from expansion.hooks.demands import Demands, datatype_among, elementwise, reject, required_names
 from expansion.tensors.columns import Blobs, Column, Columns, Dense, Ragged
 
 # What a string must look like, spaces around it aside, to be a number.

@@ -176,9 +176,3 @@ def reject(column: Column, bad: npt.NDArray[np.bool_], reason: Callable[[int], s
         rows = positions // (bad.size // len(column))
     bad_rows, first = np.unique(rows, return_index=True)
     raise BadRows({int(row): reason(int(position)) for row, position in zip(bad_rows, positions[first], strict=True)})
-
-
-def shown(value: object) -> str:
-    """Returns a value as messages show it: at most 60 characters."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:59] + "…"

@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 
 from expansion.contract._gen import hook_pb2
 from expansion.contract.fields import NUMPY_DTYPES, Field
+from expansion.contract.problems import shown
 from expansion.errors import Problem
-from expansion.hooks.demands import INTEGER, STRING, Demands, datatype_among, dense, reject, required, shown
+from expansion.hooks.demands import INTEGER, STRING, Demands, datatype_among, dense, reject, required
 from expansion.tensors.columns import Blobs, Columns, Dense
 
 

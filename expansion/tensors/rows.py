@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from expansion.contract.fields import NUMPY_DTYPES, Field
+from expansion.contract.problems import null, shown
 from expansion.tensors.columns import Blobs, Column, Dense, Ragged
 
 
@@ -80,11 +81,11 @@ def _array(value: Any, dtype: np.dtype[Any], ndim: int) -> npt.NDArray[Any]:
 
 def _convert_one(value: Any, field: Field) -> Column | str:
     if value is None:
-        return f"column {field.name!r} is null; a feature needs a value"
+        return null(field.name)
     try:
         return _convert([value], field)
     except (ValueError, TypeError, OverflowError, AttributeError):
-        return f"column {field.name!r} has {_shown(value)}, which is not {field}"
+        return f"column {field.name!r} has {shown(value)}, which is not {field}"
 
 
 def _empty(field: Field) -> Any:
@@ -92,8 +93,3 @@ def _empty(field: Field) -> Any:
         return "" if field.datatype == "STRING" else b""
     dtype = NUMPY_DTYPES[field.datatype]
     return np.zeros((0,) * len(field.shape), dtype) if field.shape else dtype.type(0)
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

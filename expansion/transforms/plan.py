@@ -50,8 +50,7 @@ class Plan:
     @property
     def model_id(self) -> str:
         """What output rows say as ``model_id``."""
-        model = self.config.model
-        return str(model.model_id or getattr(model, model.WhichOneof("framework") or "").uri)
+        return str(self.config.model.model_id or models.framework(self.config.model)[1].uri)
 
     @property
     def model_tag(self) -> str:

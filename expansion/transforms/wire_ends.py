@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import apache_beam as beam
 
+from expansion.contract.problems import null
 from expansion.tensors import tensor_batch
 from expansion.tensors.columns import Blobs, Columns
 from expansion.transforms.batch import Batch, Failures
@@ -30,10 +31,7 @@ class DecodeTensorBatch(beam.DoFn):  # type: ignore[misc]
         """Yields one Batch."""
         columns, nulls = tensor_batch.decode(data)
         batch = Batch(columns.select(self._carried), columns.select(self._features))
-        errors = {
-            row: RowError("ValueError", f"column {name!r} is null; a feature needs a value")
-            for row, name in nulls.items()
-        }
+        errors = {row: RowError("ValueError", null(name)) for row, name in nulls.items()}
         yield batch.without(errors, "decode")
 
 
