@@ -81,19 +81,21 @@ def check(config: RunInferenceConfig) -> Iterator[Problem]:
 
 
 def _check_model(model: Model) -> Iterator[Problem]:
-    name = model.WhichOneof("framework")
-    if name is None:
-        yield Problem("", f"no framework; set one of {', '.join(models.NAMES)}")
+    try:
+        name, message = models.framework(model)
+    except ConfigError as error:
+        yield from error.problems
     else:
-        yield from at(name, models.module_of(model).check(getattr(model, name)))
+        yield from at(name, models.module_of(model).check(message))
 
 
 def _check_hook(hook: Hook) -> Iterator[Problem]:
-    name = hook.WhichOneof("operation")
-    if name is None:
-        yield Problem("", f"no operation; set one of {', '.join(hooks.NAMES)}")
+    try:
+        name, message = hooks.operation(hook)
+    except ConfigError as error:
+        yield from error.problems
     else:
-        yield from at(name, hooks.module_of(hook).check(getattr(hook, name)))
+        yield from at(name, hooks.module_of(hook).check(message))
 
 
 def _check_inputs(inputs: Iterable[InputFeature]) -> Iterator[Problem]:

@@ -25,10 +25,15 @@ def demo(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def java_digits():
-    """Runs the Java sample; returns what it printed."""
+@pytest.fixture(scope="module", autouse=True)
+def samples():
+    """Builds the Java samples."""
     subprocess.run(["gradle", "-p", "java-example", "-q", ":samples:installDist"], cwd=ROOT, check=True)
+
+
+@pytest.fixture(scope="module")
+def java_digits(samples):
+    """Runs the Java sample; returns what it printed."""
     command = [str(Path(sys.executable).with_name("beam-ml-expansion")), "serve", "--local-runner", "--port=0"]
     service = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     listening = next(line for line in service.stdout if line.startswith("LISTENING"))
@@ -86,7 +91,6 @@ def test_a_hundred_thousand_rows_of_which_one_in_a_hundred_is_bad_are_all_accoun
 
 
 def test_without_an_address_the_sample_starts_a_service_and_stops_it(demo, tmp_path):
-    subprocess.run(["gradle", "-p", "java-example", "-q", ":samples:installDist"], cwd=ROOT, check=True)
     environment = {**os.environ, "BEAM_ML_EXPANSION_COMMAND": str(Path(sys.executable).with_name("beam-ml-expansion"))}
     options = [f"--modelUri={demo}/digits.onnx", f"--input={demo}/digits_test.csv", f"--output={tmp_path}"]
     before = _local_runners()
