@@ -11,7 +11,8 @@
 .DEFAULT_GOAL := test
 SHELL := bash
 
-export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# build/uv: where setup puts uv on a machine that has none.
+export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/build/uv/bin:$(PATH)
 export BEAM_ML_EXPANSION_COMMAND := $(CURDIR)/.venv/bin/beam-ml-expansion
 GRADLE := gradle -p java-example --console=plain -q
 

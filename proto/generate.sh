@@ -2,7 +2,7 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 #
 # Generates the Python stubs from proto/ with the oldest protoc of the supported Beam range (protobuf 4.25), so that they load
-# under every protobuf runtime that Beam allows. Usage: generate.sh OUTPUT_DIR   (needs uv, which `make setup` puts into .venv; `make gen` calls it)
+# under every protobuf runtime that Beam allows. Usage: generate.sh OUTPUT_DIR   (needs uv; `make gen` calls it)
 set -euo pipefail
 out=$(realpath "$1")
 here=$(cd "$(dirname "$0")" && pwd)
