@@ -1,8 +1,9 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """Java → model → Java: our RunInference beside Beam's own, on the same runner, with the same model and rows.
 
-The model is a logistic regression on rows of 4 and of 512 doubles. Each side runs at two sizes; the difference divided
-by the difference in rows is the time for one row, without start-up. Sides alternate; the median counts.
+The model is a logistic regression on rows of 4 and of 512 doubles. Each side runs in a JVM of its own: a few times to
+warm up, then at two sizes in turn. The difference of their times, divided by the difference in rows, is the time for
+one row, without start-up; the median counts.
 
 Writes build/bench/results.json and prints a table. Usage: python benchmarks/run_inference.py [--repeats N]
 """
@@ -40,7 +41,7 @@ class Case:
         width: Doubles in a row.
         small: Rows of the small run, the same on both sides: their predictions are compared.
         large: Rows of the large run, by side: enough for several seconds.
-        batch: Rows in a batch of the model, by side: the fastest of those tried.
+        batch: Rows in a batch of the model, by side: the fastest of 1,024, 4,096, 16,384 and more.
         target: How many times faster ours should be.
     """
 
@@ -51,8 +52,10 @@ class Case:
     target: int
 
 
+# Runs that don't count: what the JVM compiles, and the memory that every process takes, is there after them.
+WARM_UP = 3
 CASES = [
-    Case(4, 20_000, {"stock": 200_000, "ours": 4_000_000}, {"stock": 4096, "ours": 4096}, 10),
+    Case(4, 20_000, {"stock": 400_000, "ours": 4_000_000}, {"stock": 1024, "ours": 16384}, 10),
     Case(512, 1_000, {"stock": 20_000, "ours": 100_000}, {"stock": 1024, "ours": 1024}, 50),
 ]
 
@@ -81,36 +84,26 @@ def main() -> int:
 
 
 def measure(case: Case, running: Services, repeats: int) -> dict:
-    """Runs a case on both sides, in turn."""
+    """Runs a case on both sides, one after the other."""
     train(case.width)
-    seconds: dict[tuple[str, int], list[float]] = {}
-    checksums: dict[tuple[str, int], set[float]] = {}
-    for repeat in range(repeats):
-        for side in ("stock", "ours"):
-            for rows in (case.small, case.large[side]):
-                say(f"{case.width} doubles, {side}, {rows:,} rows, run {repeat + 1} of {repeats}")
-                run = run_java(case, side, rows, running)
-                seconds.setdefault((side, rows), []).append(run["seconds"])
-                checksums.setdefault((side, rows), set()).add(run["checksum"])
-    return result_of(case, repeats, seconds, checksums)
+    runs = {}
+    for side in ("stock", "ours"):
+        say(f"{case.width} doubles, {side}: {case.small:,} and {case.large[side]:,} rows, {repeats} times")
+        runs[side] = run_java(case, side, running, repeats)
+    return result_of(case, repeats, runs)
 
 
-def result_of(
-    case: Case,
-    repeats: int,
-    seconds: dict[tuple[str, int], list[float]],
-    checksums: dict[tuple[str, int], set[float]],
-) -> dict:
+def result_of(case: Case, repeats: int, runs: dict[str, list[dict]]) -> dict:
     """Returns what results.json says of a case; times in microseconds for one row."""
     slopes = {
         side: [
-            1e6 * (large - small) / (case.large[side] - case.small)
-            for small, large in zip(seconds[side, case.small], seconds[side, case.large[side]], strict=True)
+            1e6 * (large["seconds"] - small["seconds"]) / (large["rows"] - small["rows"])
+            for small, large in zip(lines[::2], lines[1::2], strict=True)
         ]
-        for side in ("stock", "ours")
+        for side, lines in runs.items()
     }
     stock, ours = (statistics.median(slopes[side]) for side in ("stock", "ours"))
-    compared = checksums["stock", case.small] | checksums["ours", case.small]
+    compared = {line["checksum"] for lines in runs.values() for line in lines if line["rows"] == case.small}
     return {
         "case": f"sklearn logistic regression, {case.width} doubles",
         "stock_us_per_row": stock,
@@ -147,11 +140,12 @@ def model_path(width: int, side: str) -> Path:
     return BUILD / f"logistic_regression_{width}.{'skops' if side == 'ours' else 'pickle'}"
 
 
-def run_java(case: Case, side: str, rows: int, running: Services) -> dict:
-    """Runs the Java pipeline once, in a JVM of its own; returns the line that it prints."""
+def run_java(case: Case, side: str, running: Services, repeats: int) -> list[dict]:
+    """Runs the Java pipeline at both sizes in turn, in one JVM that is warm; returns the lines that it prints."""
+    warm_up = [case.large[side]] * WARM_UP
     options = {
         "side": side,
-        "rows": rows,
+        "rows": ",".join(map(str, warm_up + [case.small, case.large[side]] * repeats)),
         "width": case.width,
         "batch": case.batch[side],
         "model": model_path(case.width, side),
@@ -161,10 +155,10 @@ def run_java(case: Case, side: str, rows: int, running: Services) -> dict:
     command = ["java", "-Xmx6g", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", f"{JAVA}/*"]
     command += ["io.github.beamml.samples.Bench", *(f"--{name}={value}" for name, value in options.items())]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     if done.returncode or not lines:
         sys.exit(f"the benchmark's Java side failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
-    return json.loads(lines[-1])
+    return lines[WARM_UP:]
 
 
 @contextlib.contextmanager

@@ -105,20 +105,26 @@ def build(config: model_pb2.SklearnModel) -> SklearnEstimator:
 
 
 class SklearnEstimator:
-    """A loaded estimator."""
+    """A loaded estimator.
+
+    It runs on the thread that calls it: workers run several bundles at once, and the threads of a BLAS that wait for
+    work occupy cores (https://scikit-learn.org/stable/computing/parallelism.html#oversubscription-spawning-too-many-threads).
+    """
 
     def __init__(self, estimator: Any, input_format: str):
+        from threadpoolctl import ThreadpoolController  # scikit-learn depends on it
+
         self._estimator = estimator
+        self._thread_pools = ThreadpoolController()
         self._to_input = _data_frame if input_format == "pandas" else self._matrix
 
     def run(self, inputs: Mapping[str, Columns], outputs: Sequence[str]) -> dict[str, Column]:
         """Calls the methods that ``outputs`` names."""
         features = self._to_input(inputs["X"])
         row_count = inputs["X"].row_count
-        return {
-            method: column_of(method, _served(method, getattr(self._estimator, method)(features)), row_count)
-            for method in outputs
-        }
+        with self._thread_pools.limit(limits=1):
+            results = {method: _served(method, getattr(self._estimator, method)(features)) for method in outputs}
+        return {method: column_of(method, result, row_count) for method, result in results.items()}
 
     def _matrix(self, columns: Columns) -> npt.NDArray[Any]:
         first = _first_step(self._estimator)

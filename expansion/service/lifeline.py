@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 
 def watch(on_end: Callable[[], None]) -> None:
@@ -29,7 +29,14 @@ def watch(on_end: Callable[[], None]) -> None:
     threading.Thread(target=wait, name="lifeline", daemon=True).start()
 
 
-def start(module: str, arguments: Sequence[str], *, stdout: int, new_session: bool = False) -> subprocess.Popen[str]:
+def start(
+    module: str,
+    arguments: Sequence[str],
+    *,
+    stdout: int,
+    new_session: bool = False,
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.Popen[str]:
     """Starts ``python -m module`` with this interpreter, tied to this process.
 
     Args:
@@ -37,6 +44,7 @@ def start(module: str, arguments: Sequence[str], *, stdout: int, new_session: bo
         arguments: Its arguments.
         stdout: Where its standard output goes, as for Popen; standard error is inherited.
         new_session: Whether it leads a session of its own, so that a terminal's Ctrl-C reaches only its parent.
+        environment: Its environment variables; None for this process's.
 
     Returns:
         The process. Whoever holds it keeps it alive: its ``stdin`` must stay open.
@@ -47,4 +55,5 @@ def start(module: str, arguments: Sequence[str], *, stdout: int, new_session: bo
         stdout=stdout,
         text=True,
         start_new_session=new_session,
+        env=environment,
     )

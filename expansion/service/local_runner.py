@@ -38,6 +38,7 @@ def main(argv: Sequence[str]) -> int:
 
     local_jobs.bind_loopback_only()
     local_jobs.send_inputs_in_parts()
+    local_jobs.end_jobs_soon()
     try:
         require_free_port(local_jobs.LOOPBACK, job_port)
     except PortError as error:

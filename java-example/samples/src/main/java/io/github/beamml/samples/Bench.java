@@ -10,6 +10,7 @@ import java.io.InputStream;
 import java.nio.channels.Channels;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Random;
 import org.apache.beam.sdk.Pipeline;
 import org.apache.beam.sdk.PipelineResult;
@@ -21,6 +22,7 @@ import org.apache.beam.sdk.options.Default;
 import org.apache.beam.sdk.options.Description;
 import org.apache.beam.sdk.options.PipelineOptionsFactory;
 import org.apache.beam.sdk.options.PortablePipelineOptions;
+import org.apache.beam.sdk.options.Validation;
 import org.apache.beam.sdk.schemas.Schema;
 import org.apache.beam.sdk.schemas.Schema.FieldType;
 import org.apache.beam.sdk.transforms.DoFn;
@@ -38,7 +40,8 @@ import org.apache.beam.sdk.values.TypeDescriptors;
  * as {@code --width} says, go through a scikit-learn classifier ({@code predict}) and come back as
  * Beam rows with their doubles and the class, which a checksum reads.
  *
- * <p>Prints one line of JSON. The time is of the whole run, start-up included: compare two sizes.
+ * <p>Runs each number of rows of {@code --rows} in turn, in this one JVM, and prints a line of JSON
+ * for each. The time is of the whole run, start-up included: compare two sizes.
  */
 public final class Bench {
 
@@ -54,11 +57,11 @@ public final class Bench {
 
     void setSide(String value);
 
-    @Description("Rows to infer")
-    @Default.Long(100_000)
-    long getRows();
+    @Description("Rows to infer, one run for each number; such as 20000,200000")
+    @Validation.Required
+    List<Long> getRows();
 
-    void setRows(long value);
+    void setRows(List<Long> value);
 
     @Description("Doubles in a row")
     @Default.Integer(4)
@@ -85,7 +88,7 @@ public final class Bench {
     void setChecksum(String value);
   }
 
-  /** Runs once and prints the result. */
+  /** Runs and prints the results. */
   public static void main(String[] args) throws Exception {
     Options options = PipelineOptionsFactory.fromArgs(args).as(Options.class);
     try (LocalBeam beam =
@@ -93,30 +96,39 @@ public final class Bench {
             options.getExpansionService(),
             options.as(PortablePipelineOptions.class).getJobEndpoint())) {
       beam.configure(options);
-      Pipeline pipeline = Pipeline.create(options);
-      PCollection<Row> results =
-          options.getSide().equals("stock") ? stock(pipeline, options) : ours(pipeline, options);
-      results
-          .apply("Weigh", MapElements.into(TypeDescriptors.longs()).via(Bench::weigh))
-          .apply("Sum", Sum.longsGlobally())
-          .apply("Text", MapElements.into(TypeDescriptors.strings()).via(sum -> Long.toString(sum)))
-          .apply("Write", TextIO.write().to(options.getChecksum()).withoutSharding());
-      long start = System.nanoTime();
-      PipelineResult.State state = waitUntilFinish(pipeline.run());
-      double seconds = (System.nanoTime() - start) / 1e9;
-      if (state != PipelineResult.State.DONE) {
-        throw new IllegalStateException("the pipeline ended as " + state);
+      for (long rows : options.getRows()) {
+        run(options, rows);
       }
-      System.out.printf(
-          "{\"side\": \"%s\", \"rows\": %d, \"width\": %d, \"batch\": %d, \"seconds\": %.3f,"
-              + " \"checksum\": %s}%n",
-          options.getSide(),
-          options.getRows(),
-          options.getWidth(),
-          options.getBatch(),
-          seconds,
-          checksum(options));
     }
+  }
+
+  private static void run(Options options, long rows) throws IOException, InterruptedException {
+    Pipeline pipeline = Pipeline.create(options);
+    PCollection<Row> input =
+        pipeline
+            .apply(Impulse.create())
+            .apply("Rows", ParDo.of(new RowsFn(rows, options.getWidth())))
+            .setRowSchema(INPUT);
+    (options.getSide().equals("stock") ? stock(input, options) : ours(input, options))
+        .apply("Weigh", MapElements.into(TypeDescriptors.longs()).via(Bench::weigh))
+        .apply("Sum", Sum.longsGlobally())
+        .apply("Text", MapElements.into(TypeDescriptors.strings()).via(sum -> Long.toString(sum)))
+        .apply("Write", TextIO.write().to(options.getChecksum()).withoutSharding());
+    long start = System.nanoTime();
+    PipelineResult.State state = waitUntilFinish(pipeline.run());
+    double seconds = (System.nanoTime() - start) / 1e9;
+    if (state != PipelineResult.State.DONE) {
+      throw new IllegalStateException("the pipeline ended as " + state);
+    }
+    System.out.printf(
+        "{\"side\": \"%s\", \"rows\": %d, \"width\": %d, \"batch\": %d, \"seconds\": %.3f,"
+            + " \"checksum\": %s}%n",
+        options.getSide(),
+        rows,
+        options.getWidth(),
+        options.getBatch(),
+        seconds,
+        checksum(options));
   }
 
   /** The runner's own wait looks every few seconds only, which is too coarse for a clock. */
@@ -128,23 +140,19 @@ public final class Bench {
     return result.waitUntilFinish();
   }
 
-  private static PCollection<Row> ours(Pipeline pipeline, Options options) {
+  private static PCollection<Row> ours(PCollection<Row> rows, Options options) {
     RunInference<Row, Row> inference =
         RunInference.<Row>of(Models.sklearn(options.getModel(), "predict"))
             .feature("x", options.getWidth())
             .input("X", "x")
             .output("predict", "inference");
-    return pipeline
-        .apply(Impulse.create())
-        .apply("Rows", ParDo.of(new RowsFn(options.getRows(), options.getWidth())))
-        .setRowSchema(INPUT)
-        .apply(
-            "Infer",
-            options.getBatch() == 0 ? inference : inference.maxBatchSize(options.getBatch()))
-        .outputRows();
+    if (options.getBatch() > 0) {
+      inference = inference.maxBatchSize(options.getBatch());
+    }
+    return rows.apply("Infer", inference).outputRows();
   }
 
-  private static PCollection<Row> stock(Pipeline pipeline, Options options) {
+  private static PCollection<Row> stock(PCollection<Row> rows, Options options) {
     org.apache.beam.sdk.extensions.python.transforms.RunInference<Row> inference =
         org.apache.beam.sdk.extensions.python.transforms.RunInference.of(
                 "apache_beam.ml.inference.sklearn_inference.SklearnModelHandlerNumpy",
@@ -158,11 +166,7 @@ public final class Bench {
               .withKwarg("min_batch_size", (long) options.getBatch())
               .withKwarg("max_batch_size", (long) options.getBatch());
     }
-    return pipeline
-        .apply(Impulse.create())
-        .apply("Rows", ParDo.of(new RowsFn(options.getRows(), options.getWidth())))
-        .setRowSchema(INPUT)
-        .apply(
+    return rows.apply(
             "Examples",
             MapElements.into(TypeDescriptors.iterables(TypeDescriptors.doubles()))
                 .via(row -> row.getArray(0)))

@@ -23,19 +23,17 @@ public final class TensorBatchWriter {
   static final int PRELUDE_BYTES = 12;
   static final int ALIGNMENT = 64;
 
-  private final List<ColumnWriter> columns = new ArrayList<>();
+  private final ColumnWriter[] columns;
   private int rows;
 
   /** Creates a writer of batches with these columns. */
   public TensorBatchWriter(List<Field> fields) {
-    for (Field field : fields) {
-      columns.add(new ColumnWriter(field));
-    }
+    columns = fields.stream().map(ColumnWriter::new).toArray(ColumnWriter[]::new);
   }
 
   /** The column at a position of the list that the writer was created with. */
   public ColumnWriter column(int index) {
-    return columns.get(index);
+    return columns[index];
   }
 
   /** Finished rows of the batch so far. */
