@@ -342,6 +342,20 @@ def test_nan_that_the_model_refuses_is_a_value_error(iris_file, columns):
         run(iris_file, columns(f=features))
 
 
+def test_an_estimator_runs_on_the_thread_that_calls_it(columns):
+    import threadpoolctl
+
+    class CountThreads:
+        def predict(self, features):
+            most = max(pool["num_threads"] for pool in threadpoolctl.threadpool_info())
+            return np.full(len(features), most)
+
+    threads_before = threadpoolctl.threadpool_info()
+    estimator = sklearn.SklearnEstimator(CountThreads(), "numpy")
+    assert estimator.run({"X": columns(f=np.ones(2))}, ["predict"])["predict"].to_rows() == [1, 1]
+    assert threadpoolctl.threadpool_info() == threads_before
+
+
 def test_rows_of_a_wrong_shape_are_bad_rows(iris_file, columns):
     with pytest.raises(BadRows, match=r"shape \[3\] does not fit model input 'X', which takes \[4\]"):
         run(iris_file, columns(f=np.ones((2, 3))))
