@@ -81,12 +81,6 @@ public final class Bench {
 
     void setBatch(int value);
 
-    @Description("Bytes of ours that cross the wire at once, at most. Default: ours")
-    @Default.Long(0)
-    long getWireBatchBytes();
-
-    void setWireBatchBytes(long value);
-
     @Description("Where the checksum is written")
     @Default.String("build/bench/checksum.txt")
     String getChecksum();
@@ -154,9 +148,6 @@ public final class Bench {
             .output("predict", "inference");
     if (options.getBatch() > 0) {
       inference = inference.maxBatchSize(options.getBatch());
-    }
-    if (options.getWireBatchBytes() > 0) {
-      inference = inference.wireBatchBytes(options.getWireBatchBytes());
     }
     return rows.apply("Infer", inference).outputRows();
   }
