@@ -55,19 +55,19 @@ def send_inputs_in_parts() -> None:
     fn_runner.BundleManager._send_input_to_worker = send
 
 
+def _send_parts(stream: Any, parts: list[bytes]) -> None:
+    for part in parts:
+        stream.write(part)
+        stream.maybe_flush()
+    stream.close()
+
+
 def end_jobs_soon() -> None:
     """Makes the runner in this process end a job when its work is done.
 
     Beam waits five seconds for workers to close their streams, which Java's never do.
     """
     worker_handlers.GrpcServer._DEFAULT_SHUTDOWN_TIMEOUT_SECS = 0.5
-
-
-def _send_parts(stream: Any, parts: list[bytes]) -> None:
-    for part in parts:
-        stream.write(part)
-        stream.maybe_flush()
-    stream.close()
 
 
 @worker_handlers.WorkerHandler.register_environment("beam:env:external:v1", beam_runner_api_pb2.ExternalPayload)

@@ -77,13 +77,7 @@ final class Placement {
     private static boolean same(Placement one, Placement other) {
       return one.timestamp.getMillis() == other.timestamp.getMillis()
           && one.pane.equals(other.pane)
-          && sameWindows(one.windows, other.windows);
-    }
-
-    /** Nearly always one window, and the same object. */
-    private static boolean sameWindows(List<BoundedWindow> one, List<BoundedWindow> other) {
-      return one.size() == 1 && other.size() == 1 && one.get(0) == other.get(0)
-          || one.equals(other);
+          && one.windows.equals(other.windows);
     }
   }
 
