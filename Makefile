@@ -7,7 +7,7 @@
 # make lint    ruff, mypy, buf
 # make gen     Python stubs from proto/
 # make image   the container image of the service
-.PHONY: setup demo test bench soak lint gen image clean
+.PHONY: setup setup-all demo test bench soak lint gen image clean
 .DEFAULT_GOAL := test
 SHELL := bash
 
@@ -19,19 +19,24 @@ GRADLE := gradle -p java-example --console=plain -q
 setup:
 	@tools/setup.sh
 
+# Every framework, and a runner for streams: for tests.
+setup-all:
+	@tools/setup.sh all
+	@tools/prism.sh
+
 demo: setup
 	@tools/demo.sh
 
-test: setup
+test: setup-all
 	@tests/run.sh
 
-soak: setup
+soak: setup-all
 	@pytest -q -m soak
 
 bench: setup
 	@python benchmarks/run_inference.py
 
-lint: setup
+lint: setup-all
 	@ruff check && ruff format --check
 	@mypy
 	@cd proto && buf lint

@@ -13,6 +13,7 @@ from expansion.service.ports import is_loopback
 
 # Formats of model files that run code from the file when workers load them.
 _UNSAFE_FORMATS = ("joblib", "pickle")
+_MODULE = re.compile(r"\w+(\.\w+)*")
 _TYPE = re.compile(r"\w+(\.\w+)+")
 
 
@@ -21,6 +22,13 @@ def _check_types(context: click.Context, option: click.Parameter, types: tuple[s
         if not _TYPE.fullmatch(name):
             raise click.BadParameter(f"got {name!r}; expected MODULE.CLASS, such as mycompany.features.Buckets")
     return types
+
+
+def _check_imports(context: click.Context, option: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if not _MODULE.fullmatch(name):
+            raise click.BadParameter(f"got {name!r}; expected a dotted name, such as mycompany.models")
+    return names
 
 
 @click.group("beam-ml-expansion", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -69,6 +77,15 @@ def main() -> None:
     "call, it with whatever they hold. May be repeated.  [default: what scikit-learn's own estimators are made of]",
 )
 @click.option(
+    "--allow-import",
+    "allowed_imports",
+    metavar="NAME",
+    callback=_check_imports,
+    multiple=True,
+    help="Let clients name this module, class or function, and all that is below it, for workers to import and run: "
+    "model classes, custom models and custom hooks. May be repeated.",
+)
+@click.option(
     "--local-runner",
     is_flag=True,
     help="Development mode: also run a Beam job service and workers, on this machine only. It runs submitted pipelines "
@@ -93,6 +110,7 @@ def serve(
     environment: str | None,
     allowed_formats: tuple[str, ...],
     trusted_types: tuple[str, ...],
+    allowed_imports: tuple[str, ...],
     local_runner: bool,
     job_port: int,
     exit_with_parent: bool,
@@ -111,8 +129,13 @@ def serve(
             f"--host {host} can be reached from other machines, and calls are neither encrypted nor authenticated; add "
             "--insecure if that is all right there"
         )
+    allowed = {
+        "--allow-format": allowed_formats,
+        "--trust-type": trusted_types,
+        "--allow-import": allowed_imports,
+    }
     settings = service.Settings(
-        host, port, local_runner, job_port, environment, allowed_formats, trusted_types, exit_with_parent
+        host, port, local_runner, job_port, environment, {k: v for k, v in allowed.items() if v}, exit_with_parent
     )
     sys.exit(service.run(settings))
 

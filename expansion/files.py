@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import BinaryIO, cast
 
 from expansion.errors import ConfigError, ExpansionError, Problem, SystemicError, first_line
@@ -50,6 +52,43 @@ def read_on_worker(uri: str) -> bytes:
             return file.read()
     except Exception as error:  # each filesystem raises its own
         raise SystemicError(f"can't read {uri!r}: {_reason(error)}") from error
+
+
+@contextmanager
+def local_copy(uri: str) -> Iterator[Path]:
+    """Gives a file or directory as a local path; what is not local is copied, and the copy removed after the block.
+
+    Raises:
+        SystemicError: It can't be read.
+    """
+    from apache_beam.io.filesystems import FileSystems
+
+    path = uri.removeprefix("file://")
+    if FileSystems.get_scheme(path) is None:
+        if not os.path.exists(path):
+            raise SystemicError(f"can't read {uri!r}: there is no such file")
+        yield Path(path)
+        return
+    with tempfile.TemporaryDirectory(prefix="beam-ml-expansion-") as folder:
+        yield _download(path.rstrip("/"), Path(folder))
+
+
+def _download(uri: str, folder: Path) -> Path:
+    """Copies a file, or all files below a directory, into a folder; returns where it is."""
+    from apache_beam.io.filesystems import FileSystems
+
+    target = folder / uri.rsplit("/", 1)[1]
+    try:
+        below = FileSystems.match([uri + "/**"])[0].metadata_list
+    except Exception as error:  # each filesystem raises its own
+        raise SystemicError(f"can't read {uri!r}: {_reason(error)}") from error
+    if not below:
+        target.write_bytes(read_on_worker(uri))
+    for file in below:
+        part = target / file.path.removeprefix(uri + "/")
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(read_on_worker(file.path))
+    return target
 
 
 def looks_like(head: bytes) -> str:

@@ -18,8 +18,11 @@ part() { # part NAME COMMAND... : runs it, says how long it took, remembers if i
   printf '== %s: %d s\n' "$name" $((SECONDS - start))
 }
 
-part "Python unit tests" pytest -q -m "not runner and not soak" --junitxml="$reports/python-unit.xml"
+part "Python unit tests" pytest -q -m "not runner and not soak and not framework" --junitxml="$reports/python-unit.xml"
 part "lint" make --no-print-directory lint
+for file in $(grep -l 'pytest.mark.framework' -r tests --include='test_*.py' | sort); do
+  part "$(basename "$file" .py)" pytest -q -m framework "$file" --junitxml="$reports/$(basename "$file" .py).xml"
+done
 part "models of the conformance cases" python tests/conformance/make_models.py build/conformance
 part "Java tests" gradle -p java-example --console=plain -q cleanTest test
 part "real services, and pipelines on real runners" pytest -q -m runner --junitxml="$reports/python-runner.xml"

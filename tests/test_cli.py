@@ -38,20 +38,24 @@ def test_the_help_of_serve_shows_defaults_and_the_promise():
 
 def test_serve_listens_on_loopback_and_8097_unless_told_otherwise(settings):
     assert run("serve").exit_code == 0
-    assert settings == [serve.Settings("127.0.0.1", 8097, False, 0, None, (), (), False)]
+    assert settings == [serve.Settings("127.0.0.1", 8097, False, 0, None, {}, False)]
 
 
 def test_every_option_reaches_the_service(settings):
     arguments = "--host 0.0.0.0 --insecure --port 1 --environment docker:x --allow-format joblib --allow-format pickle"
-    arguments += " --trust-type a.B --trust-type a.b.C"
+    arguments += " --trust-type a.B --trust-type a.b.C --allow-import mine.models"
     assert run("serve", *arguments.split(), "--exit-with-parent").exit_code == 0
-    types = ("a.B", "a.b.C")
-    assert settings == [serve.Settings("0.0.0.0", 1, False, 0, "docker:x", ("joblib", "pickle"), types, True)]  # noqa: S104
+    allowed = {
+        "--allow-format": ("joblib", "pickle"),
+        "--trust-type": ("a.B", "a.b.C"),
+        "--allow-import": ("mine.models",),
+    }
+    assert settings == [serve.Settings("0.0.0.0", 1, False, 0, "docker:x", allowed, True)]  # noqa: S104
 
 
 def test_local_runner_options_reach_the_service(settings):
     assert run("serve", "--local-runner", "--job-port", "8099").exit_code == 0
-    assert settings == [serve.Settings("127.0.0.1", 8097, True, 8099, None, (), (), False)]
+    assert settings == [serve.Settings("127.0.0.1", 8097, True, 8099, None, {}, False)]
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.2", "::", "example.com"])  # noqa: S104
@@ -90,3 +94,9 @@ def test_help_imports_neither_beam_nor_grpc():
     )
     output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert output.stdout.strip() == "set()"
+
+
+def test_a_name_to_import_must_be_dotted_words():
+    result = run("serve", "--allow-import", "mine/models.py")
+    assert result.exit_code == 2
+    assert "got 'mine/models.py'; expected a dotted name" in result.output

@@ -3,8 +3,11 @@
 #
 # Makes everything that the other make targets need: .venv with the package and its extras, a JDK, Gradle. Installs what is
 # missing where it can (as root on Debian and its kin), and says what to install where it can't. Quick when all is there.
+#
+# Usage: tools/setup.sh [EXTRAS]    EXTRAS: onnx,sklearn (default; what the demo needs) or all (every framework: 8 GB)
 set -euo pipefail
 cd "$(dirname "$0")/.."
+extras=${1:-onnx,sklearn}
 
 say() { printf '== %s\n' "$*" >&2; }
 stop() { printf 'setup: %s\n' "$*" >&2; exit 1; }
@@ -47,12 +50,13 @@ if ! command -v uv >/dev/null; then
 fi
 
 # The stamp names what .venv was made from, so that a second run does nothing and a changed dependency makes it anew.
-stamp=$(cat pyproject.toml constraints.txt | sha256sum | cut -d' ' -f1)
-if [ "$(cat .venv/beam-ml-expansion-stamp 2>/dev/null)" != "$stamp" ]; then
-  say "installing Python packages into .venv"
-  uv venv --quiet --clear --python "$python" .venv
-  uv pip install --quiet --python .venv/bin/python --constraints constraints.txt --group dev --editable '.[all]'
+sources=$(cat pyproject.toml constraints.txt | sha256sum | cut -d' ' -f1)
+installed=$(cat .venv/beam-ml-expansion-stamp 2>/dev/null || true)
+if [ "$installed" != "$sources all" ] && [ "$installed" != "$sources $extras" ]; then
+  case $installed in "$sources "*) ;; *) uv venv --quiet --clear --python "$python" .venv ;; esac
+  say "installing Python packages into .venv (extras: $extras)"
+  uv pip install --quiet --python .venv/bin/python --constraints constraints.txt --group dev --editable ".[$extras]"
   # Where PYTHONDONTWRITEBYTECODE is set, as in many images, every worker would otherwise compile what it imports: 6 s.
   .venv/bin/python -m compileall -q -j 0 -x '/tests?/' .venv/lib >/dev/null || true
-  echo "$stamp" > .venv/beam-ml-expansion-stamp
+  echo "$sources $extras" > .venv/beam-ml-expansion-stamp
 fi

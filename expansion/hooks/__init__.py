@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from expansion.contract._gen import hook_pb2
 from expansion.contract.fields import Field
+from expansion.contract.permissions import Permission
 from expansion.errors import ConfigError, Problem
 from expansion.tensors.columns import Columns
 from expansion.tensors.grouping import uniformly
@@ -31,6 +32,16 @@ NAMES = (
     "labels",
     "threshold",
     "rename",
+    "decode_image",
+    "tokenize",
+    "decode_tokens",
+    "standardize",
+    "impute",
+    "hash",
+    "bucketize",
+    "l2_normalize",
+    "round",
+    "custom",
 )
 
 
@@ -59,10 +70,11 @@ class HookModule(Protocol):
 
 
 def columns_read(hook: hook_pb2.Hook) -> list[str]:
-    """Returns the names in a hook's ``column`` and ``columns``: by convention of the contract, what it reads."""
+    """Returns the names in a hook's ``column``, ``…_column`` and ``columns``: by convention of the contract, what it reads."""
     _, message = operation(hook)
-    names = [getattr(message, "column", ""), *getattr(message, "columns", ())]
-    return [name for name in names if name]
+    fields = [field.name for field in message.DESCRIPTOR.fields]
+    names = [getattr(message, name) for name in fields if name == "column" or name.endswith("_column")]
+    return [name for name in (*names, *getattr(message, "columns", ())) if name]
 
 
 def build(hook: hook_pb2.Hook) -> Callable[[Columns], Columns]:
@@ -73,6 +85,14 @@ def build(hook: hook_pb2.Hook) -> Callable[[Columns], Columns]:
     if getattr(module, "TAKES_RAGGED", False):
         return built
     return lambda columns: uniformly(built, columns, columns_read(hook))
+
+
+def permissions(hook: hook_pb2.Hook) -> Iterator[Permission]:
+    """Yields what the operator of a service must allow before workers do it: nothing, for most hooks."""
+    _, message = operation(hook)
+    asked = getattr(module_of(hook), "permissions", None)
+    if asked:
+        yield from asked(message)
 
 
 def operation(hook: hook_pb2.Hook) -> tuple[str, Any]:

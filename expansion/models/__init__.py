@@ -7,14 +7,16 @@ To add a framework: add its message to model.proto, copy the module that is most
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Protocol, cast
 
 from expansion.contract._gen import model_pb2
+from expansion.contract.permissions import Permission
 from expansion.errors import ConfigError, Problem
+from expansion.models.runtime import Runtime
 from expansion.models.signature import Model, Signature
 
-NAMES = ("onnx", "sklearn")
+NAMES = ("onnx", "sklearn", "pytorch", "xgboost", "custom", "tensorflow", "tensorrt", "huggingface")
 
 
 class ModelModule(Protocol):
@@ -23,15 +25,8 @@ class ModelModule(Protocol):
     def check(self, config: Any) -> Iterator[Problem]:
         """Yields what is wrong with the message by itself; paths are relative to it. Reads no file."""
 
-    def unsafe_format(self, config: Any) -> str | None:
-        """Returns the format of the model's file if loading it runs code from it, else None."""
-
-    def unsafe_types(self, config: Any) -> Mapping[str, str]:
-        """Returns the types that the message tells workers to trust and that are not known to be harmless.
-
-        Returns:
-            The types, as "module.Class", by their path relative to the message; empty where a framework has none.
-        """
+    def permissions(self, config: Any) -> Iterator[Permission]:
+        """Yields what the operator of a service must allow before workers do it."""
 
     def signature(self, config: Any) -> Signature:
         """Returns the model's inputs and outputs, read from its file as data; the framework is never imported.
@@ -40,8 +35,12 @@ class ModelModule(Protocol):
             ConfigError: The file can't be read, or holds no model that can be served; paths are relative to it.
         """
 
-    def build(self, config: Any) -> Model:
+    def build(self, config: Any, runtime: Runtime) -> Model:
         """Loads the model. Called on workers; imports the framework.
+
+        Args:
+            config: The message.
+            runtime: Device and threads for the model.
 
         Raises:
             SystemicError: The model does not load, or the framework is not installed.

@@ -11,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from expansion.contract._gen import model_pb2
+from expansion.contract.permissions import Permission
 from expansion.errors import ConfigError, Problem, SystemicError, first_line
 from expansion.files import looks_like, open_on_host, read_on_worker
 from expansion.models.onnx_graph import Graph, read_graph
+from expansion.models.runtime import Runtime
 from expansion.models.signature import Signature, column_of
 from expansion.models.wire import WireError
 from expansion.tensors.arrays import stack
@@ -26,14 +28,9 @@ def check(config: model_pb2.OnnxModel) -> Iterator[Problem]:
         yield Problem("uri", "missing; expected the path or URI of an .onnx file")
 
 
-def unsafe_format(config: model_pb2.OnnxModel) -> str | None:
-    """Returns None: loading an ONNX file runs no code from it."""
-    return None
-
-
-def unsafe_types(config: model_pb2.OnnxModel) -> dict[str, str]:
-    """Returns nothing: an ONNX file holds tensors and operators, and no Python types."""
-    return {}
+def permissions(config: model_pb2.OnnxModel) -> Iterator[Permission]:
+    """Yields nothing: an ONNX file holds tensors and operators, and no code."""
+    yield from ()
 
 
 def signature(config: model_pb2.OnnxModel) -> Signature:
@@ -49,8 +46,8 @@ def signature(config: model_pb2.OnnxModel) -> Signature:
     return graph.signature
 
 
-def build(config: model_pb2.OnnxModel) -> OnnxRuntimeModel:
-    """Loads the model, to run on the CPU with as many threads as there are cores."""
+def build(config: model_pb2.OnnxModel, runtime: Runtime = Runtime()) -> OnnxRuntimeModel:
+    """Loads the model."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -58,6 +55,7 @@ def build(config: model_pb2.OnnxModel) -> OnnxRuntimeModel:
 
     content = read_on_worker(config.uri)
     options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = runtime.thread_count()
     options.log_severity_level = 4  # fatal; errors are raised, and would be logged for every bad row
     try:
         graph = read_graph(io.BytesIO(content))

@@ -13,9 +13,11 @@ import numpy.typing as npt
 
 from expansion.contract._gen import model_pb2
 from expansion.contract.fields import Field
+from expansion.contract.permissions import Permission
 from expansion.contract.problems import did_you_mean
 from expansion.errors import ConfigError, Problem, SystemicError, first_line
 from expansion.files import looks_like, open_on_host, read_on_worker
+from expansion.models.runtime import Runtime
 from expansion.models.signature import Signature, column_of
 from expansion.models.sklearn_outputs import METHODS, signature_of, takes_texts
 from expansion.models.skops_file import SkopsError, read_estimator
@@ -48,15 +50,17 @@ def check(config: model_pb2.SklearnModel) -> Iterator[Problem]:
         )
 
 
-def unsafe_format(config: model_pb2.SklearnModel) -> str | None:
-    """Returns "joblib" or "pickle", which run code from the file when they are loaded; None for skops."""
-    return None if _format(config) == "skops" else _format(config)
-
-
-def unsafe_types(config: model_pb2.SklearnModel) -> dict[str, str]:
-    """Returns the trusted types that are not known to be harmless: with one of them, a file may run code."""
-    types = enumerate(config.trusted_types)
-    return {f"trusted_types[{index}]": name for index, name in types if not is_harmless(name)}
+def permissions(config: model_pb2.SklearnModel) -> Iterator[Permission]:
+    """Yields joblib and pickle, and trusted types that are not known to be harmless: such files may run code."""
+    if _format(config) != "skops":
+        instead = "a format that does not; save the model in another one"
+        yield Permission("format", "--allow-format", config.format, "runs code from the model's file", instead)
+    for index, name in enumerate(config.trusted_types):
+        if not is_harmless(name):
+            instead = "classes that estimators are made of; leave it out"
+            yield Permission(
+                f"trusted_types[{index}]", "--trust-type", name, "may run code from the model's file", instead
+            )
 
 
 def signature(config: model_pb2.SklearnModel) -> Signature:
@@ -64,7 +68,7 @@ def signature(config: model_pb2.SklearnModel) -> Signature:
     methods = _methods(config)
     with open_on_host(config.uri) as file:
         head = file.read(64)
-        if unsafe_format(config):
+        if _format(config) != "skops":
             _check_head(config, head)
             reason = (
                 f"of a {_format(config)} file nothing is read before workers load it; declare its datatype and shape"
@@ -78,8 +82,13 @@ def signature(config: model_pb2.SklearnModel) -> Signature:
             raise ConfigError([Problem("uri", f"{config.uri!r} is no skops file: {error}{guess}")]) from error
 
 
-def build(config: model_pb2.SklearnModel) -> SklearnEstimator:
-    """Loads the estimator."""
+def build(config: model_pb2.SklearnModel, runtime: Runtime = Runtime()) -> SklearnEstimator:
+    """Loads the estimator. It runs on the CPU.
+
+    Raises:
+        SystemicError: It can't be loaded, or a GPU is asked for.
+    """
+    runtime.pick_device(0)
     try:
         import sklearn  # noqa: F401 - loaders import it by themselves, with worse messages
     except ImportError as error:
@@ -101,28 +110,29 @@ def build(config: model_pb2.SklearnModel) -> SklearnEstimator:
     for method in _methods(config):
         if not hasattr(estimator, method):
             raise SystemicError(f"{type(estimator).__name__} in {config.uri!r} has no method {method}")
-    return SklearnEstimator(estimator, config.input_format or "numpy")
+    return SklearnEstimator(estimator, config.input_format or "numpy", runtime.threads or 1)
 
 
 class SklearnEstimator:
     """A loaded estimator.
 
-    It runs on the thread that calls it: workers run several bundles at once, and the threads of a BLAS that wait for
-    work occupy cores (https://scikit-learn.org/stable/computing/parallelism.html#oversubscription-spawning-too-many-threads).
+    It runs on the thread that calls it unless told otherwise: workers run several bundles at once, and the threads of a
+    BLAS that wait for work occupy cores (https://scikit-learn.org/stable/computing/parallelism.html#oversubscription-spawning-too-many-threads).
     """
 
-    def __init__(self, estimator: Any, input_format: str):
+    def __init__(self, estimator: Any, input_format: str, threads: int):
         from threadpoolctl import ThreadpoolController  # scikit-learn depends on it
 
         self._estimator = estimator
         self._thread_pools = ThreadpoolController()
+        self._threads = threads
         self._to_input = _data_frame if input_format == "pandas" else self._matrix
 
     def run(self, inputs: Mapping[str, Columns], outputs: Sequence[str]) -> dict[str, Column]:
         """Calls the methods that ``outputs`` names."""
         features = self._to_input(inputs["X"])
         row_count = inputs["X"].row_count
-        with self._thread_pools.limit(limits=1):
+        with self._thread_pools.limit(limits=self._threads):
             results = {method: _served(method, getattr(self._estimator, method)(features)) for method in outputs}
         return {method: column_of(method, result, row_count) for method, result in results.items()}
 

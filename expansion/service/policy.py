@@ -3,41 +3,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 
-from expansion import models
+from expansion import hooks, models
 from expansion.contract._gen import run_inference_pb2
+from expansion.contract.permissions import Permission
+from expansion.contract.problems import at
 from expansion.errors import Problem
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What may run code from a model's file when workers load it, and is allowed all the same.
+    """What may run code of somebody's own on workers, and is allowed all the same.
 
     Attributes:
-        allowed_formats: Formats of model files, such as "joblib".
-        trusted_types: Types in skops files, as "module.Class", beside those that are known to be harmless.
+        allowed: Values by the option of ``serve`` that names them. Of "--allow-import" a value is a module, a class or
+            a function, and covers what is below it; of the others it is the value itself.
     """
 
-    allowed_formats: frozenset[str] = frozenset()
-    trusted_types: frozenset[str] = frozenset()
+    allowed: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     def check(self, config: run_inference_pb2.RunInferenceConfig) -> Iterator[Problem]:
         """Yields what a checked configuration asks for and the operator does not allow."""
         name, message = models.framework(config.model)
-        module = models.module_of(config.model)
-        format_ = module.unsafe_format(message)
-        if format_ and format_ not in self.allowed_formats:
-            yield Problem(
-                f"model.{name}.format",
-                f"got {format_!r}, which runs code from the model's file; expected a format that does not; save the "
-                f"model in another one, or start the service with --allow-format {format_}",
-            )
-        for path, type_ in module.unsafe_types(message).items():
-            if type_ not in self.trusted_types:
+        yield from at(f"model.{name}", self._refused(models.module_of(config.model).permissions(message)))
+        for chain in ("pre_hooks", "post_hooks"):
+            for index, hook in enumerate(getattr(config, chain)):
+                name, _ = hooks.operation(hook)
+                yield from at(f"{chain}[{index}].{name}", self._refused(hooks.permissions(hook)))
+
+    def _refused(self, permissions: Iterator[Permission]) -> Iterator[Problem]:
+        for permission in permissions:
+            if not self._allows(permission):
+                value = permission.value[:100]
                 yield Problem(
-                    f"model.{name}.{path}",
-                    f"got {type_[:100]!r}, which may run code from the model's file; expected classes that estimators "
-                    f"are made of; leave it out, or start the service with --trust-type {type_[:100]}",
+                    permission.path,
+                    f"got {value!r}, which {permission.reason}; expected {permission.instead}, or start the service "
+                    f"with {permission.option} {value}",
                 )
+
+    def _allows(self, permission: Permission) -> bool:
+        values = self.allowed.get(permission.option, ())
+        if permission.option == "--allow-import":
+            return any((permission.value + ".").startswith(value + ".") for value in values)
+        return permission.value in values

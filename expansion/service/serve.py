@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib import metadata
@@ -40,8 +40,7 @@ class Settings:
     local_runner: bool
     job_port: int
     environment: str | None
-    allowed_formats: tuple[str, ...]
-    trusted_types: tuple[str, ...]
+    allowed: Mapping[str, Collection[str]]
     exit_with_parent: bool
 
 
@@ -103,7 +102,7 @@ def _serve(settings: Settings, runner: subprocess.Popen[str] | None, stop: _Stop
         environment = environments.parse(spec)
     except ConfigError as error:
         raise ExpansionError(f"--{error}") from None
-    policy = Policy(frozenset(settings.allowed_formats), frozenset(settings.trusted_types))
+    policy = Policy(settings.allowed)
     server = ExpansionServer(settings.host, settings.port, environment, policy)
     workers = spec if settings.environment or local else f"{spec}; they need this package, see --environment"
     print(_greeting(server.address, workers, local), flush=True)

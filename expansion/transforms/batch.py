@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from expansion.tensors.columns import Columns
+from expansion.tensors.columns import Columns, Indices
 from expansion.transforms.isolation import RowError, isolate
 
 
@@ -71,21 +71,27 @@ class Batch:
         """Bytes of all columns, without the failures."""
         return self.carried.nbytes + self.features.nbytes + self.predictions.nbytes
 
-    def with_features(self, stage: str, operation: Callable[[Columns], Columns]) -> Batch:
-        """Returns the batch with its features replaced by what an operation makes of them."""
-        features, errors = isolate(operation, self.features)
-        return replace(self.without(errors, stage), features=features)
+    def applied(self, stage: str, operation: Callable[[Columns], Columns]) -> Batch:
+        """Returns the batch after an operation; rows that fail are among its failures.
 
-    def with_predictions(self, stage: str, operation: Callable[[Columns], Columns]) -> Batch:
-        """Returns the batch with its predictions replaced by what an operation makes of them."""
-        predictions, errors = isolate(operation, self.predictions)
-        return replace(self.without(errors, stage), predictions=predictions)
+        Args:
+            stage: "preprocess", of features; "inference", which puts predictions in place of features; or
+                "postprocess", of predictions.
+            operation: Makes columns of columns, row for row.
+        """
+        result, errors = isolate(operation, self.predictions if stage == "postprocess" else self.features)
+        kept = self.without(errors, stage)
+        if stage == "preprocess":
+            return replace(kept, features=result)
+        return replace(kept, features=Columns({}, len(kept)), predictions=result)
 
-    def inferred(self, model: Callable[[Columns], Columns]) -> Batch:
-        """Returns the batch with predictions in place of its features."""
-        predictions, errors = isolate(model, self.features)
-        kept = self.without(errors, "inference")
-        return replace(kept, features=Columns({}, len(kept)), predictions=predictions)
+    def with_failures(self, failures: tuple[Failures, ...]) -> Batch:
+        """Returns these rows with other failures."""
+        return replace(self, failures=failures)
+
+    def take(self, indices: Indices) -> Batch:
+        """Returns the rows at ``indices``, in that order, without the failures."""
+        return Batch(self.carried.take(indices), self.features.take(indices), self.predictions.take(indices))
 
     def slice(self, start: int, stop: int) -> Batch:
         """Returns rows start to stop, as views, without the failures."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from apache_beam import coders
 from apache_beam.coders import coder_impl
+from apache_beam.coders.coders import FastCoder
 
 from expansion.transforms.batch import Batch
 
@@ -26,7 +27,7 @@ class _BatchCoderImpl(coder_impl.SimpleCoderImpl):  # type: ignore[misc]
         return value.nbytes
 
 
-class BatchCoder(coders.Coder):  # type: ignore[misc]
+class BatchCoder(FastCoder):  # type: ignore[misc]
     """Pickles a Batch; knows its size without doing so."""
 
     def _create_impl(self) -> _BatchCoderImpl:

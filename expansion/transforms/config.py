@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from expansion import hooks, models
@@ -13,13 +13,14 @@ from expansion.contract._gen.hook_pb2 import Hook
 from expansion.contract._gen.model_pb2 import Model
 from expansion.contract._gen.run_inference_pb2 import (
     Batching,
+    ErrorHandling,
     InputFeature,
     OutputColumn,
     RunInferenceConfig,
     TensorBatchInput,
 )
 from expansion.contract.config import Parsed, parse_mapping, parse_proto, parse_text
-from expansion.contract.fields import DATATYPES, VARIABLE_LENGTH
+from expansion.contract.declared import check_type
 from expansion.contract.problems import at, did_you_mean
 from expansion.errors import ConfigError, Problem
 
@@ -72,10 +73,8 @@ def check(config: RunInferenceConfig) -> Iterator[Problem]:
         for index, hook in enumerate(getattr(config, name)):
             yield from at(f"{name}[{index}]", _check_hook(hook))
     yield from at("batching", _check_batching(config.batching))
-    output = config.error_handling.output
-    if config.HasField("error_handling") and (not re.fullmatch(r"[A-Za-z_][\w-]*", output) or output == urns.OUTPUT):
-        reason = f"got {output!r}; expected a name for the second output, other than {urns.OUTPUT!r}, such as 'errors'"
-        yield Problem("error_handling.output", reason)
+    if config.HasField("error_handling"):
+        yield from at("error_handling", _check_error_handling(config.error_handling))
     if config.HasField("tensor_batch"):
         yield from at("tensor_batch", _check_tensor_batch(config.tensor_batch))
 
@@ -87,6 +86,15 @@ def _check_model(model: Model) -> Iterator[Problem]:
         yield from error.problems
     else:
         yield from at(name, models.module_of(model).check(message))
+    if not re.fullmatch(r"(auto|cpu|cuda(:\d{1,3})?)?", model.device):
+        yield Problem("device", f"got {model.device[:60]!r}; expected 'auto', 'cpu', 'cuda' or 'cuda:0', 'cuda:1', …")
+    for field in ("threads", "warm_up_rows", "model_copies"):
+        yield from _not_negative(field, getattr(model, field))
+    if model.large_model and model.model_copies > 1:
+        yield Problem("model_copies", f"got {model.model_copies}, and large_model is one copy; leave one of them out")
+    for variable in model.env_vars:
+        if not re.fullmatch(r"[A-Za-z_]\w*", variable):
+            yield Problem("env_vars", f"got {variable[:60]!r}; expected the name of an environment variable")
 
 
 def _check_hook(hook: Hook) -> Iterator[Problem]:
@@ -109,18 +117,9 @@ def _check_outputs(outputs: Iterable[OutputColumn]) -> Iterator[Problem]:
     )
     for index, output in enumerate(outputs):
         if output.datatype:
-            yield from at(f"outputs[{index}]", _check_type(output.datatype, output.shape))
+            yield from at(f"outputs[{index}]", check_type(output.datatype, output.shape))
         elif output.shape:
             yield Problem(f"outputs[{index}].shape", "is set without datatype; set both, or neither to ask the model")
-
-
-def _check_type(datatype: str, shape: Sequence[int]) -> Iterator[Problem]:
-    if datatype not in DATATYPES:
-        yield Problem("datatype", f"got {datatype!r}; {did_you_mean(datatype, DATATYPES)}")
-    if any(size < -1 for size in shape):
-        yield Problem("shape", f"got {list(shape)}; expected sizes, or -1 for one that varies")
-    if datatype in VARIABLE_LENGTH and -1 in shape:
-        yield Problem("shape", f"got {datatype}{list(shape)}; only numbers may have sizes that vary")
 
 
 def _check_names(path: str, attribute: str, names: list[str], unique: bool = True) -> Iterator[Problem]:
@@ -133,13 +132,44 @@ def _check_names(path: str, attribute: str, names: list[str], unique: bool = Tru
 
 
 def _check_batching(batching: Batching) -> Iterator[Problem]:
-    for name in ("min_batch_size", "max_batch_size", "max_element_bytes"):
-        value = getattr(batching, name)
-        if value < 0:
-            yield Problem(name, f"got {value}; expected a positive number, or 0 for the default")
+    for name in (
+        "min_batch_size",
+        "max_batch_size",
+        "max_element_bytes",
+        "max_batch_weight",
+        "max_batch_duration_secs",
+    ):
+        yield from _not_negative(name, getattr(batching, name))
     largest = batching.max_batch_size or DEFAULT_MAX_BATCH_SIZE
     if batching.min_batch_size > largest >= 0:
         yield Problem("min_batch_size", f"got {batching.min_batch_size}; expected at most max_batch_size, {largest}")
+    if batching.weight_column and not batching.max_batch_weight:
+        yield Problem("weight_column", "is set without max_batch_weight; set both, or neither")
+    boundaries = list(batching.length_boundaries)
+    if bool(batching.length_column) != bool(boundaries):
+        missing = "length_boundaries" if batching.length_column else "length_column"
+        yield Problem(missing, "missing; length_column and length_boundaries belong together")
+    if any(low >= high for low, high in zip([0, *boundaries], boundaries, strict=False)):
+        yield Problem(
+            "length_boundaries", f"got {boundaries}; expected ascending lengths above 0, such as [16, 32, 64]"
+        )
+
+
+def _check_error_handling(handling: ErrorHandling) -> Iterator[Problem]:
+    if not re.fullmatch(r"[A-Za-z_][\w-]*", handling.output) or handling.output == urns.OUTPUT:
+        reason = f"expected a name for the second output, other than {urns.OUTPUT!r}, such as 'errors'"
+        yield Problem("output", f"got {handling.output!r}; {reason}")
+    if handling.HasField("max_error_rate") and not 0 <= handling.max_error_rate <= 1:
+        yield Problem(
+            "max_error_rate", f"got {handling.max_error_rate:g}; expected a fraction from 0 to 1, such as 0.1"
+        )
+    for name in ("min_rows", "timeout_secs"):
+        yield from _not_negative(name, getattr(handling, name))
+
+
+def _not_negative(name: str, value: float) -> Iterator[Problem]:
+    if not 0 <= value < float("inf"):
+        yield Problem(name, f"got {value:g}; expected a positive number, or 0 for the default")
 
 
 def _check_tensor_batch(tensor_batch: TensorBatchInput) -> Iterator[Problem]:
@@ -149,7 +179,7 @@ def _check_tensor_batch(tensor_batch: TensorBatchInput) -> Iterator[Problem]:
     yield from _check_names("columns", "name", names)
     yield from _check_names("opaque_columns", "", list(tensor_batch.opaque_columns))
     for index, field in enumerate(tensor_batch.columns):
-        yield from at(f"columns[{index}]", _check_type(field.datatype, field.shape))
+        yield from at(f"columns[{index}]", check_type(field.datatype, field.shape))
     for path in ("opaque_columns", "return_columns"):
         for index, name in enumerate(getattr(tensor_batch, path)):
             if name in RESULT_COLUMNS:

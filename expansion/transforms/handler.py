@@ -3,18 +3,24 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from apache_beam.ml.inference.base import ModelHandler
 
 from expansion import models
 from expansion.errors import SystemicError
+from expansion.models.runtime import Runtime, cores, worker_processes
 from expansion.models.signature import Model
+from expansion.models.warm_up import warm_up, zeros
 from expansion.tensors.arrays import fits
 from expansion.tensors.columns import Columns
 from expansion.tensors.grouping import uniformly
+from expansion.transforms import metrics
 from expansion.transforms.batch import Batch
+from expansion.transforms.memory import WithinMemory
 from expansion.transforms.plan import Plan
 
 
@@ -22,31 +28,53 @@ class ColumnarModelHandler(ModelHandler[Batch, Batch, Model]):  # type: ignore[m
     """Runs a model over a Batch at a time; a Batch is one element and counts as many examples as it has rows."""
 
     def __init__(self, plan: Plan):
-        super().__init__()
+        super().__init__(env_vars=dict(plan.config.model.env_vars))
         self._plan = plan
+        self._memory = WithinMemory()
+        self._timeout_secs = plan.config.error_handling.timeout_secs or None
+        self._threads: ThreadPoolExecutor | None = None
 
     def __repr__(self) -> str:
         # Beam writes it into the pipeline: it must be the same for the same configuration.
         return f"{type(self).__name__}({self._plan.model_id})"
 
     def load_model(self) -> Model:
-        """Loads the model, on the worker.
+        """Loads the model, on the worker, and warms it up.
 
         Raises:
             SystemicError: It can't be loaded.
         """
-        module = models.module_of(self._plan.config.model)
-        return module.build(models.framework(self._plan.config.model)[1])
+        config = self._plan.config.model
+        inputs = zeros([model_input.field for model_input in self._plan.inputs], config.warm_up_rows)
+        outputs = list(self._plan.outputs)
+        copies = config.model_copies or int(config.large_model)
+        if copies:
+            from expansion.models import processes  # which needs a POSIX system, unlike all else
+
+            return processes.connect(config, copies, (inputs, outputs) if config.warm_up_rows else None)
+        runtime = Runtime(config.device, config.threads, max(1, cores() // worker_processes()))
+        model = models.module_of(config).build(models.framework(config)[1], runtime)
+        if config.warm_up_rows:
+            warm_up(model, inputs, outputs)
+        return model
 
     def run_inference(
         self, batch: Batch, model: Model, inference_args: Mapping[str, Any] | None = None
     ) -> Sequence[Batch]:
         """Returns the batch with predictions in place of features; rows that fail are among its failures."""
-        return [batch.inferred(lambda features: self._infer(model, features))]
+        metrics.batches.inc()
+        with metrics.timed("inference"):
+            result = batch.applied("inference", lambda features: self._infer(model, features))
+        _note_device_memory()
+        return [result]
 
     def get_num_bytes(self, batch: Batch) -> int:
         """Returns the bytes of the features."""
         return batch.features.nbytes
+
+    def get_metrics_namespace(self) -> str:
+        """Returns the namespace that our own metrics have too."""
+        return metrics.NAMESPACE
 
     def should_skip_batching(self) -> bool:
         """True: elements are batches already."""
@@ -54,7 +82,32 @@ class ColumnarModelHandler(ModelHandler[Batch, Batch, Model]):  # type: ignore[m
 
     def _infer(self, model: Model, features: Columns) -> Columns:
         columns = [name for model_input in self._plan.inputs for name in model_input.columns]
-        return uniformly(lambda uniform: self._run(model, uniform), features, columns)
+
+        def run(uniform: Columns) -> Columns:
+            return self._memory.run(lambda part: self._in_time(model, part), uniform)
+
+        return uniformly(run, features, columns)
+
+    def _in_time(self, model: Model, features: Columns) -> Columns:
+        """Runs the model, for as long as it may.
+
+        Raises:
+            SystemicError: It takes longer. The call itself can't be stopped: it keeps its thread until it returns.
+        """
+        if self._timeout_secs is None:
+            return self._run(model, features)
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(thread_name_prefix="model")
+        call = self._threads.submit(self._run, model, features)
+        try:
+            return call.result(self._timeout_secs)
+        except TimeoutError as error:
+            if call.done():
+                raise  # the model's own
+            raise SystemicError(
+                f"model {self._plan.model_id} took longer than {self._timeout_secs:g} s for {features.row_count} rows; "
+                "allow more with error_handling.timeout_secs, or make batching.max_batch_size smaller"
+            ) from error
 
     def _run(self, model: Model, features: Columns) -> Columns:
         inputs = {model_input.field.name: features.select(model_input.columns) for model_input in self._plan.inputs}
@@ -68,3 +121,10 @@ class ColumnarModelHandler(ModelHandler[Batch, Batch, Model]):  # type: ignore[m
                     f"model {self._plan.model_id}: output {field.name!r} is {got}, not {field} as declared"
                 )
         return Columns(predictions, features.row_count)
+
+
+def _note_device_memory() -> None:
+    """Notes the GPU memory that this process has allocated, where a framework that is loaded can say."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+        metrics.device_memory.update(int(torch.cuda.memory_allocated()))

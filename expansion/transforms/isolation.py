@@ -8,12 +8,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from expansion.errors import BadRows, first_line
+from expansion.errors import BadRows, SystemicError, first_line
 from expansion.tensors.columns import Columns, Indices
 
-# What libraries raise when they refuse the data they are given. Anything else (a missing package, memory, a network, a
-# broken model) would fail for any row: it is left to fail the bundle, which the runner retries.
+Operation = Callable[[Columns], Columns]
+
+# What libraries raise when they refuse the data they are given.
 ROW_ERRORS = (ValueError, TypeError, ArithmeticError, LookupError)
+
+# What would happen with any row: a missing package, a network, a time-out, a broken model, no memory for even one row.
+# Never bisected: it fails the bundle, which the runner retries.
+SYSTEMIC_ERRORS = (SystemicError, ImportError, OSError, MemoryError)
+
+# Rows that fail alike, with none that succeeds, after which an error of any other class is taken to be systemic.
+_ALIKE = 3
 
 
 class RowError(NamedTuple):
@@ -40,40 +48,63 @@ class Isolated(NamedTuple):
     errors: dict[int, RowError]
 
 
-def isolate(operation: Callable[[Columns], Columns], columns: Columns) -> Isolated:
+def isolate(operation: Operation, columns: Columns) -> Isolated:
     """Applies an operation to all rows that it accepts.
 
     Rows that the operation names with BadRows are taken out at once. Where it fails without naming rows, halves are
-    tried, then their halves: for k bad rows of n at most 2k(log2(n/k) + 2) calls.
+    tried, then their halves: for k bad rows of n at most 2k(log2(n/k) + 2) calls. An exception that is neither one of
+    ROW_ERRORS nor of SYSTEMIC_ERRORS may be about a row or about all of them: if the first three rows that it is traced
+    to fail alike, and none has succeeded before, it is raised.
 
     Raises:
-        Exception: The operation's own, if it is not one of ROW_ERRORS.
+        Exception: The operation's own, if it is systemic.
     """
     if columns.row_count == 0:
         return Isolated(columns, {})
-    errors: dict[int, RowError] = {}
-    results = list(_attempt(operation, columns, np.arange(columns.row_count), errors))
+    search = _Search(operation)
+    results = list(search.attempt(columns, np.arange(columns.row_count)))
     if not results:
-        return Isolated(Columns({}, 0), errors)
-    return Isolated(Columns.concat(results), errors)
+        return Isolated(Columns({}, 0), search.errors)
+    return Isolated(Columns.concat(results), search.errors)
 
 
-def _attempt(
-    operation: Callable[[Columns], Columns], columns: Columns, rows: Indices, errors: dict[int, RowError]
-) -> Iterator[Columns]:
-    """Yields results for the good ones among ``columns``, whose indices in the whole batch are ``rows``."""
-    try:
-        yield operation(columns)
-    except BadRows as bad:
-        for index, message in bad.messages.items():
-            errors[int(rows[index])] = RowError("ValueError", message)
-        good = np.setdiff1d(np.arange(len(rows)), list(bad.messages))
-        if len(good):
-            yield from _attempt(operation, columns.take(good), rows[good], errors)
-    except ROW_ERRORS as error:
-        if len(rows) == 1:
-            errors[int(rows[0])] = RowError(type(error).__name__, first_line(error))
-            return
-        middle = len(rows) // 2
-        yield from _attempt(operation, columns.slice(0, middle), rows[:middle], errors)
-        yield from _attempt(operation, columns.slice(middle, len(rows)), rows[middle:], errors)
+class _Search:
+    """One search for bad rows.
+
+    Attributes:
+        errors: Why rows failed, by their index in the whole batch.
+    """
+
+    def __init__(self, operation: Operation):
+        self.errors: dict[int, RowError] = {}
+        self._operation = operation
+        self._has_succeeded = False
+
+    def attempt(self, columns: Columns, rows: Indices) -> Iterator[Columns]:
+        """Yields results for the good ones among ``columns``, whose indices in the whole batch are ``rows``."""
+        try:
+            result = self._operation(columns)
+        except BadRows as bad:
+            for index, message in bad.messages.items():
+                self.errors[int(rows[index])] = RowError("ValueError", message)
+            good = np.setdiff1d(np.arange(len(rows)), list(bad.messages))
+            if len(good):
+                yield from self.attempt(columns.take(good), rows[good])
+        except SYSTEMIC_ERRORS:
+            raise
+        except Exception as error:
+            if len(rows) == 1:
+                self._blame(int(rows[0]), error)
+                return
+            middle = len(rows) // 2
+            yield from self.attempt(columns.slice(0, middle), rows[:middle])
+            yield from self.attempt(columns.slice(middle, len(rows)), rows[middle:])
+        else:
+            self._has_succeeded = True
+            yield result
+
+    def _blame(self, row: int, error: Exception) -> None:
+        self.errors[row] = RowError(type(error).__name__, first_line(error))
+        alike = list(self.errors.values()).count(self.errors[row])
+        if not isinstance(error, ROW_ERRORS) and not self._has_succeeded and alike >= _ALIKE:
+            raise error

@@ -11,7 +11,7 @@ import numpy as np
 
 from expansion import hooks, models
 from expansion.contract._gen.hook_pb2 import Hook
-from expansion.contract._gen.run_inference_pb2 import OutputColumn, RunInferenceConfig
+from expansion.contract._gen.run_inference_pb2 import Batching, OutputColumn, RunInferenceConfig
 from expansion.contract.fields import NUMPY_DTYPES, Field, Fields, is_floating, is_numeric
 from expansion.contract.problems import at, did_you_mean
 from expansion.errors import ConfigError, Problem
@@ -50,7 +50,8 @@ class Plan:
     @property
     def model_id(self) -> str:
         """What output rows say as ``model_id``."""
-        return str(self.config.model.model_id or models.framework(self.config.model)[1].uri)
+        _, message = models.framework(self.config.model)
+        return str(self.config.model.model_id or message.uri or message.model_class)
 
     @property
     def model_tag(self) -> str:
@@ -81,12 +82,27 @@ def make_plan(config: RunInferenceConfig, input_fields: Fields, taken: Collectio
     # What the post hooks get is known only if all outputs are.
     predictions = _after_hooks("post_hooks", config.post_hooks, made, problems) if len(problems) == found else None
     problems += _collisions(predictions or {}, taken)
+    problems += at("batching", _check_batching(config.batching, input_fields))
     if problems:
         raise ConfigError(problems)
     read = {name for hook in config.pre_hooks for name in hooks.columns_read(hook)}
     read |= {name for model_input in inputs for name in model_input.columns}
+    read |= {config.batching.weight_column, config.batching.length_column}
     used = {name: field for name, field in input_fields.items() if name in read}
     return Plan(config, used, inputs, outputs, dict(predictions or {}))
+
+
+def _check_batching(batching: Batching, fields: Fields) -> Iterator[Problem]:
+    for path, name in (("weight_column", batching.weight_column), ("length_column", batching.length_column)):
+        field = fields.get(name)
+        if name and field is None:
+            yield Problem(path, f"no column {name!r}; {did_you_mean(name, fields)}")
+        elif field is None:
+            continue
+        elif path == "weight_column" and not (is_numeric(field.datatype) and not field.shape):
+            yield Problem(path, f"column {name!r} is {field}; expected one number a row")
+        elif path == "length_column" and is_numeric(field.datatype) and not field.shape:
+            yield Problem(path, f"column {name!r} is {field}, which has no length; expected arrays or texts")
 
 
 def _after_hooks(path: str, chain: Iterable[Hook], fields: Fields, problems: list[Problem]) -> Fields | None:

@@ -8,16 +8,16 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
-import pyarrow.compute as pc
 from apache_beam.transforms.window import BoundedWindow, GlobalWindow
 from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import PaneInfo, WindowedValue
 
-from expansion.tensors.columns import Column, Columns, Dense, Ragged
+from expansion.tensors.columns import Column, Columns, Dense
 from expansion.tensors.rows import to_column
+from expansion.tensors.sizes import row_bytes
 from expansion.transforms.batch import Batch, Failures
 from expansion.transforms.config import DEFAULT_MAX_BATCH_SIZE, DEFAULT_MAX_ELEMENT_BYTES
-from expansion.transforms.ends import fail_the_job
+from expansion.transforms.ends import ErrorBudget
 from expansion.transforms.isolation import RowError
 from expansion.transforms.plan import MODEL_ID, Plan
 
@@ -81,7 +81,7 @@ class PackRows(beam.DoFn):  # type: ignore[misc]
     def _too_large(self, features: Columns) -> dict[int, RowError]:
         if features.nbytes <= self._max_element_bytes:
             return {}
-        sizes = np.sum([_row_bytes(column) for column in features.values()], axis=0)
+        sizes = row_bytes(features)
         limit = self._max_element_bytes
         return {
             int(row): RowError("ValueError", f"{sizes[row]} bytes of features; batching.max_element_bytes is {limit}")
@@ -99,15 +99,6 @@ def _is_same(last: WindowedValue, row: Any, timestamp: Timestamp, window: Bounde
     return last.value is row and last.timestamp == timestamp and last.pane_info == pane and window not in last.windows
 
 
-def _row_bytes(column: Column) -> Any:
-    if isinstance(column, Dense):
-        return np.full(len(column), column.nbytes // max(1, len(column)))
-    if isinstance(column, Ragged):
-        return np.diff(column.offsets) * column.values.itemsize
-    lengths = pc.binary_length(column.array).to_numpy(zero_copy_only=False)
-    return lengths.reshape(len(column), -1).sum(axis=1)
-
-
 class UnpackRows(beam.DoFn):  # type: ignore[misc]
     """Makes an output row of every row of a Batch, an error row of every failure, in the windows that each came in."""
 
@@ -115,10 +106,16 @@ class UnpackRows(beam.DoFn):  # type: ignore[misc]
         self._names = list(input_names)
         self._predictions = list(plan.predictions)
         self._errors = plan.config.error_handling.output
+        self._budget = ErrorBudget(plan.config.error_handling)
         self._model_id = plan.model_id
+
+    def start_bundle(self) -> None:
+        """Begins with no errors."""
+        self._budget.start()
 
     def process(self, batch: Batch) -> Iterator[WindowedValue | beam.pvalue.TaggedOutput]:
         """Yields WindowedValues of beam.Row."""
+        self._budget.count(batch)
         predictions = [batch.predictions[name].to_rows() for name in self._predictions] if len(batch) else []
         for carried, *values in zip(_rows(batch.carried), *predictions, strict=True):
             row = {name: getattr(carried.value, name) for name in self._names}
@@ -126,8 +123,6 @@ class UnpackRows(beam.DoFn):  # type: ignore[misc]
             row[MODEL_ID] = self._model_id
             yield carried.with_value(beam.Row(**row))
         for failures in batch.failures:
-            if not self._errors:
-                fail_the_job(failures)
             yield from self._error_rows(failures)
 
     def _error_rows(self, failures: Failures) -> Iterator[beam.pvalue.TaggedOutput]:

@@ -20,11 +20,12 @@ from expansion.contract.fields import Field
 from expansion.tensors import schemas
 from expansion.transforms import batch_coder  # noqa: F401 - registers the coder of Batch
 from expansion.transforms.batch import Batch
-from expansion.transforms.config import DEFAULT_MAX_BATCH_SIZE, read_config
+from expansion.transforms.config import read_config
 from expansion.transforms.handler import ColumnarModelHandler
 from expansion.transforms.plan import MODEL_ID, Plan, make_plan
 from expansion.transforms.row_ends import PackRows, UnpackRows
 from expansion.transforms.steps import ApplyHooks, Rebatch
+from expansion.transforms.waiting import RebatchAcrossBundles
 from expansion.transforms.wire_ends import DecodeTensorBatch, EncodeTensorBatch
 
 
@@ -157,8 +158,9 @@ def _share_model_by_tag(inferred: beam.PCollection, model_tag: str) -> None:
 
 
 def _rebatch(batches: beam.PCollection, batching: Batching) -> beam.PCollection:
-    rebatch = Rebatch(max(1, batching.min_batch_size), batching.max_batch_size or DEFAULT_MAX_BATCH_SIZE)
-    return batches | "Rebatch" >> beam.ParDo(rebatch).with_output_types(Batch)
+    if batching.max_batch_duration_secs:
+        return batches | "Rebatch" >> RebatchAcrossBundles(batching)
+    return batches | "Rebatch" >> beam.ParDo(Rebatch(batching)).with_output_types(Batch)
 
 
 def _element_type(schema: schema_pb2.Schema) -> Any:

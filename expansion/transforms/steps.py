@@ -3,65 +3,87 @@
 
 from __future__ import annotations
 
+import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindow, TimestampedValue
-from apache_beam.utils.timestamp import Timestamp
+from apache_beam.utils.timestamp import MAX_TIMESTAMP, Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
 from expansion import hooks
 from expansion.contract._gen.hook_pb2 import Hook
+from expansion.contract._gen.run_inference_pb2 import Batching
+from expansion.tensors.columns import Columns, Dense, Ragged
+from expansion.transforms import metrics
 from expansion.transforms.batch import Batch
+from expansion.transforms.batching import BatchBounds
+from expansion.transforms.isolation import Operation
+
+
+@dataclass
+class _Waiting:
+    """Rows of one bucket that wait for more.
+
+    Attributes:
+        batches: What has come.
+        earliest: The earliest timestamp of what has come.
+        since: When the first of them came, in seconds of a monotonic clock.
+    """
+
+    batches: list[Batch] = field(default_factory=list)
+    earliest: Timestamp = MAX_TIMESTAMP
+    since: float = 0.0
 
 
 class Rebatch(beam.DoFn):  # type: ignore[misc]
     """Joins and splits batches into ones of the size that the model likes, by slicing columns.
 
-    Args:
-        min_batch_size: A smaller batch waits for more rows until the bundle ends.
-        max_batch_size: No batch is larger.
+    Rows wait for more, in their bucket, until there are enough or the bundle ends.
     """
 
-    def __init__(self, min_batch_size: int, max_batch_size: int):
-        self._min_batch_size = min_batch_size
-        self._max_batch_size = max_batch_size
+    def __init__(self, batching: Batching):
+        self._bounds = BatchBounds(batching)
 
     def start_bundle(self) -> None:
         """Begins with nothing waiting."""
-        self._waiting: list[Batch] = []
-        self._earliest: Timestamp | None = None
+        self._waiting: dict[int, _Waiting] = defaultdict(_Waiting)
 
     def process(
         self, batch: Batch, timestamp: Timestamp = beam.DoFn.TimestampParam
     ) -> Iterator[TimestampedValue[Batch]]:
         """Yields every batch that is full, at the earliest timestamp of what it was made of."""
-        self._waiting.append(batch)
-        self._earliest = timestamp if self._earliest is None else min(self._earliest, timestamp)
-        if sum(map(len, self._waiting)) < self._min_batch_size:
-            return
-        joined = Batch.concat(self._waiting)
-        earliest, self._waiting, self._earliest = self._earliest, [], None
-        for part in _split(joined, self._max_batch_size):
-            if len(part) < self._min_batch_size:
-                self._waiting, self._earliest = [part], earliest
-            else:
-                yield TimestampedValue(part, earliest)
+        for bucket, part in self._bounds.buckets(batch):
+            waiting = self._waiting[bucket]
+            waiting.since = waiting.since if waiting.batches else time.monotonic()
+            waiting.batches.append(part)
+            waiting.earliest = min(waiting.earliest, timestamp)
+            if sum(map(len, waiting.batches)) >= self._bounds.min_rows:
+                yield from self._full(bucket, waiting)
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         """Yields what is left."""
-        if self._waiting:
-            yield WindowedValue(Batch.concat(self._waiting), self._earliest, (GlobalWindow(),))
+        for waiting in self._waiting.values():
+            for part in self._bounds.split(Batch.concat(waiting.batches)):
+                _note_wait(waiting)
+                yield WindowedValue(part, waiting.earliest, (GlobalWindow(),))
+
+    def _full(self, bucket: int, waiting: _Waiting) -> Iterator[TimestampedValue[Batch]]:
+        del self._waiting[bucket]
+        *full, last = self._bounds.split(Batch.concat(waiting.batches))
+        if len(last) >= self._bounds.min_rows:
+            full.append(last)
+        else:
+            self._waiting[bucket] = _Waiting([last], waiting.earliest, time.monotonic())
+        for part in full:
+            _note_wait(waiting)
+            yield TimestampedValue(part, waiting.earliest)
 
 
-def _split(batch: Batch, size: int) -> Iterator[Batch]:
-    """Yields parts of at most ``size`` rows; the first has the failures."""
-    if len(batch) <= size:
-        yield batch
-        return
-    for start in range(0, len(batch), size):
-        part = batch.slice(start, start + size)
-        yield part if start else Batch(part.carried, part.features, part.predictions, batch.failures)
+def _note_wait(waiting: _Waiting) -> None:
+    metrics.batch_wait.update(round(1e3 * (time.monotonic() - waiting.since)))
 
 
 class ApplyHooks(beam.DoFn):  # type: ignore[misc]
@@ -78,13 +100,25 @@ class ApplyHooks(beam.DoFn):  # type: ignore[misc]
 
     def setup(self) -> None:
         """Builds the operations, on the worker."""
-        self._operations = [hooks.build(hook) for hook in self._chain]
+        self._operations = [_noting_padding(hooks.build(hook)) for hook in self._chain]
 
     def process(self, batch: Batch) -> Iterator[Batch]:
         """Yields the batch; rows that fail are among its failures."""
-        for operation in self._operations:
-            if self._stage == "preprocess":
-                batch = batch.with_features(self._stage, operation)
-            else:
-                batch = batch.with_predictions(self._stage, operation)
+        with metrics.timed(self._stage):
+            for operation in self._operations:
+                batch = batch.applied(self._stage, operation)
         yield batch
+
+
+def _noting_padding(operation: Operation) -> Operation:
+    """Returns the operation; it notes how much of each column that gets one size for all rows is padding."""
+
+    def noting(before: Columns) -> Columns:
+        after = operation(before)
+        for name, column in before.items():
+            padded = after.get(name)
+            if isinstance(column, Ragged) and isinstance(padded, Dense) and padded.values.size:
+                metrics.padding.update(round(100 * (1 - column.values.size / padded.values.size)))
+        return after
+
+    return noting

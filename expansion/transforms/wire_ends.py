@@ -11,7 +11,7 @@ from expansion.contract.problems import null
 from expansion.tensors import tensor_batch
 from expansion.tensors.columns import Blobs, Columns
 from expansion.transforms.batch import Batch, Failures
-from expansion.transforms.ends import fail_the_job
+from expansion.transforms.ends import ErrorBudget
 from expansion.transforms.isolation import RowError
 from expansion.transforms.plan import MODEL_ID, Plan
 
@@ -40,18 +40,22 @@ class EncodeTensorBatch(beam.DoFn):  # type: ignore[misc]
 
     def __init__(self, plan: Plan):
         self._errors = plan.config.error_handling.output
+        self._budget = ErrorBudget(plan.config.error_handling)
         self._model_id = plan.model_id
+
+    def start_bundle(self) -> None:
+        """Begins with no errors."""
+        self._budget.start()
 
     def process(self, batch: Batch) -> Iterator[bytes | beam.pvalue.TaggedOutput]:
         """Yields TensorBatches for the rows, if there are any, and one for each stage in which rows failed."""
+        self._budget.count(batch)
         columns = batch.carried.with_columns(batch.predictions)
         rows = max(1, MAX_RESULT_BYTES * len(batch) // max(1, columns.nbytes))
         for start in range(0, len(batch), rows):
             part = columns.slice(start, start + rows)
             yield tensor_batch.encode(part.with_column(MODEL_ID, Blobs.constant(self._model_id, part.row_count)))
         for failures in batch.failures:
-            if not self._errors:
-                fail_the_job(failures)
             yield beam.pvalue.TaggedOutput(self._errors, tensor_batch.encode(self._error_columns(failures)))
 
     def _error_columns(self, failures: Failures) -> Columns:

@@ -1,9 +1,12 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """Writes the models that the conformance cases name, small and exact enough to check by hand.
 
+Those of large frameworks are written by FRAMEWORK_models.py beside this file, each in a process of its own.
+
 Usage: python tests/conformance/make_models.py DIRECTORY
 """
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,8 +17,8 @@ from onnx import TensorProto, helper
 from sklearn.linear_model import LogisticRegression
 
 
-def main(directory: Path) -> None:
-    """Writes every model."""
+def main(directory: Path, *, large_frameworks: bool = True) -> None:
+    """Writes every model, or only those that take no time."""
     directory.mkdir(parents=True, exist_ok=True)
     _identity(directory / "identity.onnx", TensorProto.FLOAT, ["batch", "size"])
     _identity(directory / "identity_scalar.onnx", TensorProto.FLOAT, ["batch"])
@@ -23,6 +26,15 @@ def main(directory: Path) -> None:
     _identity(directory / "identity_string.onnx", TensorProto.STRING, ["batch"])
     _sum_and_difference(directory / "sum_and_difference.onnx")
     _sign(directory / "sign.skops")
+    if large_frameworks:
+        _large_frameworks(directory)
+
+
+def _large_frameworks(directory: Path) -> None:
+    for module in sorted(Path(__file__).parent.glob("*_models.py")):
+        if module.name != Path(__file__).name:
+            program = "import pathlib, runpy, sys; runpy.run_path(sys.argv[1])['write'](pathlib.Path(sys.argv[2]))"
+            subprocess.run([sys.executable, "-c", program, str(module), str(directory)], check=True)
 
 
 def _identity(path: Path, kind: int, shape: list[str]) -> None:

@@ -305,5 +305,4 @@ def test_a_missing_package_names_the_extra(monkeypatch, iris_files):
 
 
 def test_loading_runs_no_code():
-    assert onnx.unsafe_format(OnnxModel(uri="x")) is None
-    assert onnx.unsafe_types(OnnxModel(uri="x")) == {}
+    assert list(onnx.permissions(OnnxModel(uri="x"))) == []

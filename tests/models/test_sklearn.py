@@ -27,6 +27,10 @@ def problem(uri, **options):
     return problem.message
 
 
+def asked(config):
+    return {permission.path: permission.value for permission in sklearn.permissions(config)}
+
+
 def run(uri, features, *methods, **options):
     model = sklearn.build(SklearnModel(uri=uri, methods=methods, **options))
     return model.run({"X": features}, methods or ["predict"])
@@ -53,15 +57,15 @@ def test_problems_of_the_message_are_reported_at_once():
 
 
 def test_only_joblib_and_pickle_run_code_when_loaded():
-    assert sklearn.unsafe_format(SklearnModel()) is None
-    assert sklearn.unsafe_format(SklearnModel(format="skops")) is None
-    assert sklearn.unsafe_format(SklearnModel(format="joblib")) == "joblib"
-    assert sklearn.unsafe_format(SklearnModel(format="pickle")) == "pickle"
+    assert asked(SklearnModel()) == {}
+    assert asked(SklearnModel(format="skops")) == {}
+    assert asked(SklearnModel(format="joblib")) == {"format": "joblib"}
+    assert asked(SklearnModel(format="pickle")) == {"format": "pickle"}
 
 
 def test_trusted_types_that_are_not_harmless_are_told_with_their_paths():
     config = SklearnModel(trusted_types=["sklearn.tree._tree.Tree", "posix.system", "scipy.stats._x.Y"])
-    assert sklearn.unsafe_types(config) == {"trusted_types[1]": "posix.system", "trusted_types[2]": "scipy.stats._x.Y"}
+    assert asked(config) == {"trusted_types[1]": "posix.system", "trusted_types[2]": "scipy.stats._x.Y"}
 
 
 def test_the_signature_of_a_classifier_is_read_from_its_file(iris_file):
@@ -187,7 +191,7 @@ def test_texts_go_to_a_vectorizer_wherever_it_is_the_first_step(skops_file, colu
     assert signature(uri).inputs["X"] == Field("X", "STRING")
     assert signature(uri).numeric_only == frozenset()
     trusted = ["sklearn.metrics._scorer._PassthroughScorer", "sklearn.model_selection._split.StratifiedKFold"]
-    assert sklearn.unsafe_types(SklearnModel(trusted_types=trusted)) == {}
+    assert asked(SklearnModel(trusted_types=trusted)) == {}
     assert run(uri, columns(text=["good", "bad"]), trusted_types=trusted)["predict"].to_rows() == [1, 0]
 
 
@@ -296,7 +300,7 @@ def test_what_scikit_learn_imports_is_not_trusted_as_a_class_of_it(skops_file, t
         function["__module__"], function["__class__"] = "sklearn.calibration", "Parallel"
         forged.writestr("schema.json", json.dumps(schema))
     config = SklearnModel(uri=str(path), methods=["transform"], trusted_types=["sklearn.calibration.Parallel"])
-    assert sklearn.unsafe_types(config) == {}
+    assert asked(config) == {}
     with pytest.raises(SystemicError, match=r"holds what is no part of an estimator: sklearn\.calibration\.Parallel$"):
         sklearn.build(config)
 
@@ -342,7 +346,7 @@ def test_nan_that_the_model_refuses_is_a_value_error(iris_file, columns):
         run(iris_file, columns(f=features))
 
 
-def test_an_estimator_runs_on_the_thread_that_calls_it(columns):
+def test_an_estimator_runs_with_the_threads_that_it_is_given(columns):
     import threadpoolctl
 
     class CountThreads:
@@ -351,8 +355,9 @@ def test_an_estimator_runs_on_the_thread_that_calls_it(columns):
             return np.full(len(features), most)
 
     threads_before = threadpoolctl.threadpool_info()
-    estimator = sklearn.SklearnEstimator(CountThreads(), "numpy")
-    assert estimator.run({"X": columns(f=np.ones(2))}, ["predict"])["predict"].to_rows() == [1, 1]
+    for threads in (1, 2):
+        estimator = sklearn.SklearnEstimator(CountThreads(), "numpy", threads)
+        assert estimator.run({"X": columns(f=np.ones(1))}, ["predict"])["predict"].to_rows() == [threads]
     assert threadpoolctl.threadpool_info() == threads_before
 
 

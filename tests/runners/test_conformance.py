@@ -3,6 +3,8 @@
 
 import json
 import math
+import runpy
+import sys
 from pathlib import Path
 
 import apache_beam as beam
@@ -10,6 +12,7 @@ import pytest
 
 from expansion import RunInference
 from expansion.contract.fields import Field
+from expansion.errors import ConfigError
 from expansion.tensors import schemas, tensor_batch
 from expansion.tensors.columns import Blobs, Columns
 from expansion.tensors.rows import to_column
@@ -17,7 +20,10 @@ from expansion.tensors.rows import to_column
 pytestmark = pytest.mark.runner
 
 CONFORMANCE = Path(__file__).parents[1] / "conformance"
-CASES = {path.stem: path for path in sorted((CONFORMANCE / "run_inference").glob("*.json"))}
+sys.path.insert(0, str(CONFORMANCE))  # where their_package.py is
+FILES = {path.stem: path for path in sorted((CONFORMANCE / "run_inference").glob("*.json"))}
+REFUSED = {name: path for name, path in FILES.items() if "refused" in json.loads(path.read_text())}
+CASES = {name: path for name, path in FILES.items() if name not in REFUSED}
 ENDS = ("rows", "tensor_batch")
 
 
@@ -34,6 +40,14 @@ def load(path, models):
         return value.replace("${models}", models) if isinstance(value, str) else value
 
     return replaced(json.loads(path.read_text()))
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """The directory of the cases' models, all of them."""
+    folder = tmp_path_factory.mktemp("models")
+    runpy.run_path(str(CONFORMANCE / "make_models.py"))["main"](folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -55,12 +69,17 @@ def results(models, tmp_path_factory):
     return found
 
 
-def run_rows(pipeline, name, case):
+def schema_of(case):
     fields = {"row": Field("row", "INT64")}
     fields.update({c["name"]: Field(c["name"], c["datatype"], tuple(c["shape"])) for c in case["columns"]})
     schema = schemas.schema_with(beam.portability.api.schema_pb2.Schema(), fields)
     for field in schema.fields:
         field.type.nullable = True
+    return schema
+
+
+def run_rows(pipeline, name, case):
+    schema = schema_of(case)
     names = [field.name for field in schema.fields]
     rows = [
         beam.Row(**{key: {"row": index, **row}.get(key) for key in names}) for index, row in enumerate(case["rows"])
@@ -130,6 +149,25 @@ def test_every_row_gives_what_its_case_says(results, name, end):
                 assert (
                     got[key] == pytest.approx(value, abs=1e-6, nan_ok=True) if is_number(value) else got[key] == value
                 )
+
+
+def refusals():
+    """Yields the refused cases at each end; not those with arrays as rows, as a Beam schema does not say their size."""
+    for name, path in REFUSED.items():
+        yield name, "tensor_batch"
+        if not any(column["shape"] for column in json.loads(path.read_text())["columns"]):
+            yield name, "rows"
+
+
+@pytest.mark.parametrize(("name", "end"), list(refusals()))
+def test_a_case_is_refused_for_the_reason_that_it_says(models, name, end):
+    case = load(REFUSED[name], str(models))
+    config = dict(case["config"])
+    if end == "tensor_batch":
+        config["tensor_batch"] = {"columns": case["columns"]}
+    with pytest.raises(ConfigError) as raised:
+        RunInference(config, input_schema=schema_of(case) if end == "rows" else None).prepare()
+    assert case["refused"] in str(raised.value)
 
 
 def is_number(value):

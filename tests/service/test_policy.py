@@ -8,6 +8,7 @@ import pytest
 import skops.io
 from sklearn.preprocessing import FunctionTransformer
 
+from expansion.contract.permissions import Permission
 from expansion.models import onnx
 from expansion.service import environments
 from expansion.service.expand import ExpansionServicer
@@ -28,7 +29,7 @@ def test_formats_that_run_code_are_refused_unless_the_operator_allows_them(
     refused = servicer.Expand(request).error
     assert refused.startswith("model.sklearn.format: got 'pickle', which runs code from the model's file")
     assert refused.endswith("start the service with --allow-format pickle")
-    permissive = ExpansionServicer(environments.parse("docker:worker:1"), Policy(allowed_formats=frozenset({"pickle"})))
+    permissive = ExpansionServicer(environments.parse("docker:worker:1"), Policy({"--allow-format": ["pickle"]}))
     assert "--allow-format" not in permissive.Expand(request).error
 
 
@@ -46,7 +47,7 @@ def test_types_that_may_run_code_are_refused_unless_the_operator_trusts_them(
     assert refused.startswith("model.sklearn.trusted_types[1]: got 'posix.system', which may run code from the model's")
     assert refused.endswith("start the service with --trust-type posix.system")
     assert len(refused.splitlines()) == 1
-    trusting = Policy(trusted_types=frozenset({"posix.system"}))
+    trusting = Policy({"--trust-type": ["posix.system"]})
     assert ExpansionServicer(environments.parse("docker:worker:1"), trusting).Expand(request).error == ""
 
 
@@ -58,12 +59,22 @@ def test_the_types_that_the_digits_example_trusts_need_no_operator(servicer, pyt
     assert servicer.Expand(python_request(row_source, row_config.SerializeToString())).error == ""
 
 
-def test_a_framework_of_any_name_is_asked_what_runs_code(monkeypatch, servicer, java_request, wire_config):
+def test_every_framework_is_asked_what_runs_code(monkeypatch, servicer, java_request, wire_config):
     wire_config.model.onnx.uri = "model.onnx"
-    monkeypatch.setattr(onnx, "unsafe_format", lambda message: f"format of {message.uri}")
-    monkeypatch.setattr(onnx, "unsafe_types", lambda message: {"some[3]": "a.B"})
+    asked = [Permission("some[3]", "--allow-import", "a.B", "runs", "none"), Permission("x", "--y", "z", "w", "v")]
+    monkeypatch.setattr(onnx, "permissions", lambda message: iter(asked))
     errors = servicer.Expand(java_request("bytes", wire_config.SerializeToString())).error.splitlines()
     assert [error.split(",")[0] for error in errors] == [
-        "model.onnx.format: got 'format of model.onnx'",
         "model.onnx.some[3]: got 'a.B'",
+        "model.onnx.x: got 'z'",
     ]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "is_allowed"), [("mine.nets", True), ("mine.nets.Digits", True), ("mine.net", False), ("nets", False)]
+)
+def test_an_allowed_import_covers_what_is_below_it_and_nothing_else(monkeypatch, allowed, is_allowed, wire_config):
+    asked = Permission("model_class", "--allow-import", "mine.nets.Digits", "is imported", "nothing")
+    monkeypatch.setattr(onnx, "permissions", lambda message: iter([asked]))
+    wire_config.model.onnx.uri = "model.onnx"
+    assert (list(Policy({"--allow-import": [allowed]}).check(wire_config)) == []) is is_allowed

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from expansion.errors import BadRows
+from expansion.errors import BadRows, SystemicError
 from expansion.tensors.columns import Columns, Dense
 from expansion.transforms.isolation import isolate
 
@@ -79,7 +79,25 @@ def test_all_rows_bad_leaves_no_columns():
     assert len(result.errors) == 4
 
 
-@pytest.mark.parametrize("error", [RuntimeError, MemoryError, OSError, ImportError])
+class PeculiarError(Exception):
+    """As a user's own code raises."""
+
+
+@pytest.mark.parametrize("error", [RuntimeError, PeculiarError])
+def test_an_error_of_an_unknown_class_may_be_about_single_rows(error):
+    result = isolate(RaisesOn({3, 7, 8, 9}, error), columns(range(10)))
+    assert result.columns["y"].values.tolist() == [0, 2, 4, 8, 10, 12]
+    assert [result.errors[row].error_type for row in (3, 7, 8, 9)] == [error.__name__] * 4
+
+
+def test_three_rows_that_fail_alike_before_any_succeeds_are_a_systemic_error_of_an_unknown_class():
+    operation = RaisesOn(range(256), RuntimeError)
+    with pytest.raises(RuntimeError):
+        isolate(operation, columns(range(256)))
+    assert operation.calls <= math.log2(256) + 5
+
+
+@pytest.mark.parametrize("error", [MemoryError, OSError, TimeoutError, ConnectionError, ImportError, SystemicError])
 def test_an_error_that_is_not_about_rows_is_not_bisected(error):
     operation = RaisesOn({3}, error)
     with pytest.raises(error):

@@ -1,3 +1,4 @@
+from expansion.contract._gen import tensor_pb2 as _tensor_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -6,7 +7,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Hook(_message.Message):
-    __slots__ = ("select", "cast", "scale", "reshape", "pad", "one_hot", "concat", "softmax", "argmax", "top_k", "labels", "threshold", "rename")
+    __slots__ = ("select", "cast", "scale", "reshape", "pad", "one_hot", "concat", "softmax", "argmax", "top_k", "labels", "threshold", "rename", "decode_image", "tokenize", "decode_tokens", "standardize", "impute", "hash", "bucketize", "l2_normalize", "round", "custom")
     SELECT_FIELD_NUMBER: _ClassVar[int]
     CAST_FIELD_NUMBER: _ClassVar[int]
     SCALE_FIELD_NUMBER: _ClassVar[int]
@@ -20,6 +21,16 @@ class Hook(_message.Message):
     LABELS_FIELD_NUMBER: _ClassVar[int]
     THRESHOLD_FIELD_NUMBER: _ClassVar[int]
     RENAME_FIELD_NUMBER: _ClassVar[int]
+    DECODE_IMAGE_FIELD_NUMBER: _ClassVar[int]
+    TOKENIZE_FIELD_NUMBER: _ClassVar[int]
+    DECODE_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    STANDARDIZE_FIELD_NUMBER: _ClassVar[int]
+    IMPUTE_FIELD_NUMBER: _ClassVar[int]
+    HASH_FIELD_NUMBER: _ClassVar[int]
+    BUCKETIZE_FIELD_NUMBER: _ClassVar[int]
+    L2_NORMALIZE_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    CUSTOM_FIELD_NUMBER: _ClassVar[int]
     select: Select
     cast: Cast
     scale: Scale
@@ -33,7 +44,17 @@ class Hook(_message.Message):
     labels: Labels
     threshold: Threshold
     rename: Rename
-    def __init__(self, select: _Optional[_Union[Select, _Mapping]] = ..., cast: _Optional[_Union[Cast, _Mapping]] = ..., scale: _Optional[_Union[Scale, _Mapping]] = ..., reshape: _Optional[_Union[Reshape, _Mapping]] = ..., pad: _Optional[_Union[Pad, _Mapping]] = ..., one_hot: _Optional[_Union[OneHot, _Mapping]] = ..., concat: _Optional[_Union[Concat, _Mapping]] = ..., softmax: _Optional[_Union[Softmax, _Mapping]] = ..., argmax: _Optional[_Union[Argmax, _Mapping]] = ..., top_k: _Optional[_Union[TopK, _Mapping]] = ..., labels: _Optional[_Union[Labels, _Mapping]] = ..., threshold: _Optional[_Union[Threshold, _Mapping]] = ..., rename: _Optional[_Union[Rename, _Mapping]] = ...) -> None: ...
+    decode_image: DecodeImage
+    tokenize: Tokenize
+    decode_tokens: DecodeTokens
+    standardize: Standardize
+    impute: Impute
+    hash: Hash
+    bucketize: Bucketize
+    l2_normalize: L2Normalize
+    round: Round
+    custom: CustomHook
+    def __init__(self, select: _Optional[_Union[Select, _Mapping]] = ..., cast: _Optional[_Union[Cast, _Mapping]] = ..., scale: _Optional[_Union[Scale, _Mapping]] = ..., reshape: _Optional[_Union[Reshape, _Mapping]] = ..., pad: _Optional[_Union[Pad, _Mapping]] = ..., one_hot: _Optional[_Union[OneHot, _Mapping]] = ..., concat: _Optional[_Union[Concat, _Mapping]] = ..., softmax: _Optional[_Union[Softmax, _Mapping]] = ..., argmax: _Optional[_Union[Argmax, _Mapping]] = ..., top_k: _Optional[_Union[TopK, _Mapping]] = ..., labels: _Optional[_Union[Labels, _Mapping]] = ..., threshold: _Optional[_Union[Threshold, _Mapping]] = ..., rename: _Optional[_Union[Rename, _Mapping]] = ..., decode_image: _Optional[_Union[DecodeImage, _Mapping]] = ..., tokenize: _Optional[_Union[Tokenize, _Mapping]] = ..., decode_tokens: _Optional[_Union[DecodeTokens, _Mapping]] = ..., standardize: _Optional[_Union[Standardize, _Mapping]] = ..., impute: _Optional[_Union[Impute, _Mapping]] = ..., hash: _Optional[_Union[Hash, _Mapping]] = ..., bucketize: _Optional[_Union[Bucketize, _Mapping]] = ..., l2_normalize: _Optional[_Union[L2Normalize, _Mapping]] = ..., round: _Optional[_Union[Round, _Mapping]] = ..., custom: _Optional[_Union[CustomHook, _Mapping]] = ...) -> None: ...
 
 class Select(_message.Message):
     __slots__ = ("columns",)
@@ -191,3 +212,144 @@ class Rename(_message.Message):
     COLUMNS_FIELD_NUMBER: _ClassVar[int]
     columns: _containers.ScalarMap[str, str]
     def __init__(self, columns: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class DecodeImage(_message.Message):
+    __slots__ = ("column", "output", "width", "height", "resize", "crop_fraction", "channels", "layout", "datatype", "factor", "mean", "standard_deviation", "max_pixels")
+    COLUMN_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    RESIZE_FIELD_NUMBER: _ClassVar[int]
+    CROP_FRACTION_FIELD_NUMBER: _ClassVar[int]
+    CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    LAYOUT_FIELD_NUMBER: _ClassVar[int]
+    DATATYPE_FIELD_NUMBER: _ClassVar[int]
+    FACTOR_FIELD_NUMBER: _ClassVar[int]
+    MEAN_FIELD_NUMBER: _ClassVar[int]
+    STANDARD_DEVIATION_FIELD_NUMBER: _ClassVar[int]
+    MAX_PIXELS_FIELD_NUMBER: _ClassVar[int]
+    column: str
+    output: str
+    width: int
+    height: int
+    resize: str
+    crop_fraction: float
+    channels: str
+    layout: str
+    datatype: str
+    factor: float
+    mean: _containers.RepeatedScalarFieldContainer[float]
+    standard_deviation: _containers.RepeatedScalarFieldContainer[float]
+    max_pixels: int
+    def __init__(self, column: _Optional[str] = ..., output: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., resize: _Optional[str] = ..., crop_fraction: _Optional[float] = ..., channels: _Optional[str] = ..., layout: _Optional[str] = ..., datatype: _Optional[str] = ..., factor: _Optional[float] = ..., mean: _Optional[_Iterable[float]] = ..., standard_deviation: _Optional[_Iterable[float]] = ..., max_pixels: _Optional[int] = ...) -> None: ...
+
+class Tokenize(_message.Message):
+    __slots__ = ("column", "pair_column", "uri", "max_tokens", "padding", "omit_special_tokens", "ids_output", "mask_output", "type_ids_output")
+    COLUMN_FIELD_NUMBER: _ClassVar[int]
+    PAIR_COLUMN_FIELD_NUMBER: _ClassVar[int]
+    URI_FIELD_NUMBER: _ClassVar[int]
+    MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    PADDING_FIELD_NUMBER: _ClassVar[int]
+    OMIT_SPECIAL_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    IDS_OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    MASK_OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    TYPE_IDS_OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    column: str
+    pair_column: str
+    uri: str
+    max_tokens: int
+    padding: str
+    omit_special_tokens: bool
+    ids_output: str
+    mask_output: str
+    type_ids_output: str
+    def __init__(self, column: _Optional[str] = ..., pair_column: _Optional[str] = ..., uri: _Optional[str] = ..., max_tokens: _Optional[int] = ..., padding: _Optional[str] = ..., omit_special_tokens: bool = ..., ids_output: _Optional[str] = ..., mask_output: _Optional[str] = ..., type_ids_output: _Optional[str] = ...) -> None: ...
+
+class DecodeTokens(_message.Message):
+    __slots__ = ("column", "uri", "output", "keep_special_tokens")
+    COLUMN_FIELD_NUMBER: _ClassVar[int]
+    URI_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    KEEP_SPECIAL_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    column: str
+    uri: str
+    output: str
+    keep_special_tokens: bool
+    def __init__(self, column: _Optional[str] = ..., uri: _Optional[str] = ..., output: _Optional[str] = ..., keep_special_tokens: bool = ...) -> None: ...
+
+class Standardize(_message.Message):
+    __slots__ = ("columns", "mean", "standard_deviation", "uri", "datatype")
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    MEAN_FIELD_NUMBER: _ClassVar[int]
+    STANDARD_DEVIATION_FIELD_NUMBER: _ClassVar[int]
+    URI_FIELD_NUMBER: _ClassVar[int]
+    DATATYPE_FIELD_NUMBER: _ClassVar[int]
+    columns: _containers.RepeatedScalarFieldContainer[str]
+    mean: _containers.RepeatedScalarFieldContainer[float]
+    standard_deviation: _containers.RepeatedScalarFieldContainer[float]
+    uri: str
+    datatype: str
+    def __init__(self, columns: _Optional[_Iterable[str]] = ..., mean: _Optional[_Iterable[float]] = ..., standard_deviation: _Optional[_Iterable[float]] = ..., uri: _Optional[str] = ..., datatype: _Optional[str] = ...) -> None: ...
+
+class Impute(_message.Message):
+    __slots__ = ("columns", "value", "text")
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    columns: _containers.RepeatedScalarFieldContainer[str]
+    value: float
+    text: str
+    def __init__(self, columns: _Optional[_Iterable[str]] = ..., value: _Optional[float] = ..., text: _Optional[str] = ...) -> None: ...
+
+class Hash(_message.Message):
+    __slots__ = ("columns", "buckets")
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    BUCKETS_FIELD_NUMBER: _ClassVar[int]
+    columns: _containers.RepeatedScalarFieldContainer[str]
+    buckets: int
+    def __init__(self, columns: _Optional[_Iterable[str]] = ..., buckets: _Optional[int] = ...) -> None: ...
+
+class Bucketize(_message.Message):
+    __slots__ = ("columns", "boundaries")
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    BOUNDARIES_FIELD_NUMBER: _ClassVar[int]
+    columns: _containers.RepeatedScalarFieldContainer[str]
+    boundaries: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, columns: _Optional[_Iterable[str]] = ..., boundaries: _Optional[_Iterable[float]] = ...) -> None: ...
+
+class L2Normalize(_message.Message):
+    __slots__ = ("columns",)
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    columns: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, columns: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Round(_message.Message):
+    __slots__ = ("columns", "decimals")
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    DECIMALS_FIELD_NUMBER: _ClassVar[int]
+    columns: _containers.RepeatedScalarFieldContainer[str]
+    decimals: int
+    def __init__(self, columns: _Optional[_Iterable[str]] = ..., decimals: _Optional[int] = ...) -> None: ...
+
+class CustomHook(_message.Message):
+    __slots__ = ("function", "source", "arguments", "columns", "outputs", "by_row")
+    class ArgumentsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    BY_ROW_FIELD_NUMBER: _ClassVar[int]
+    function: str
+    source: str
+    arguments: _containers.ScalarMap[str, str]
+    columns: _containers.RepeatedScalarFieldContainer[str]
+    outputs: _containers.RepeatedCompositeFieldContainer[_tensor_pb2.Field]
+    by_row: bool
+    def __init__(self, function: _Optional[str] = ..., source: _Optional[str] = ..., arguments: _Optional[_Mapping[str, str]] = ..., columns: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Iterable[_Union[_tensor_pb2.Field, _Mapping]]] = ..., by_row: bool = ...) -> None: ...

@@ -49,20 +49,36 @@ class OutputColumn(_message.Message):
     def __init__(self, source: _Optional[str] = ..., name: _Optional[str] = ..., datatype: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Batching(_message.Message):
-    __slots__ = ("min_batch_size", "max_batch_size", "max_element_bytes")
+    __slots__ = ("min_batch_size", "max_batch_size", "max_element_bytes", "max_batch_weight", "weight_column", "length_column", "length_boundaries", "max_batch_duration_secs")
     MIN_BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
     MAX_BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
     MAX_ELEMENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_BATCH_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_COLUMN_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_COLUMN_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_BOUNDARIES_FIELD_NUMBER: _ClassVar[int]
+    MAX_BATCH_DURATION_SECS_FIELD_NUMBER: _ClassVar[int]
     min_batch_size: int
     max_batch_size: int
     max_element_bytes: int
-    def __init__(self, min_batch_size: _Optional[int] = ..., max_batch_size: _Optional[int] = ..., max_element_bytes: _Optional[int] = ...) -> None: ...
+    max_batch_weight: int
+    weight_column: str
+    length_column: str
+    length_boundaries: _containers.RepeatedScalarFieldContainer[int]
+    max_batch_duration_secs: float
+    def __init__(self, min_batch_size: _Optional[int] = ..., max_batch_size: _Optional[int] = ..., max_element_bytes: _Optional[int] = ..., max_batch_weight: _Optional[int] = ..., weight_column: _Optional[str] = ..., length_column: _Optional[str] = ..., length_boundaries: _Optional[_Iterable[int]] = ..., max_batch_duration_secs: _Optional[float] = ...) -> None: ...
 
 class ErrorHandling(_message.Message):
-    __slots__ = ("output",)
+    __slots__ = ("output", "max_error_rate", "min_rows", "timeout_secs")
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    MAX_ERROR_RATE_FIELD_NUMBER: _ClassVar[int]
+    MIN_ROWS_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_SECS_FIELD_NUMBER: _ClassVar[int]
     output: str
-    def __init__(self, output: _Optional[str] = ...) -> None: ...
+    max_error_rate: float
+    min_rows: int
+    timeout_secs: float
+    def __init__(self, output: _Optional[str] = ..., max_error_rate: _Optional[float] = ..., min_rows: _Optional[int] = ..., timeout_secs: _Optional[float] = ...) -> None: ...
 
 class TensorBatchInput(_message.Message):
     __slots__ = ("columns", "opaque_columns", "return_columns")

@@ -2,7 +2,6 @@
 package io.github.beamml.expansion;
 
 import io.github.beamml.expansion.tensor.SchemaFields;
-import io.github.beamml.expansion.v1.ErrorHandling;
 import io.github.beamml.expansion.v1.RunInferenceConfig;
 import io.github.beamml.expansion.v1.TensorBatchInput;
 import java.util.HashSet;
@@ -107,7 +106,8 @@ final class InferenceGraph<T, C> {
             .build();
     return config.toBuilder()
         .setTensorBatch(tensorBatch)
-        .setErrorHandling(ErrorHandling.newBuilder().setOutput(ServiceExpander.ERRORS_TAG))
+        .setErrorHandling(
+            config.getErrorHandling().toBuilder().setOutput(ServiceExpander.ERRORS_TAG))
         .build();
   }
 

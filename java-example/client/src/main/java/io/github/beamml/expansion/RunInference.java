@@ -3,6 +3,7 @@ package io.github.beamml.expansion;
 
 import io.github.beamml.expansion.tensor.Datatype;
 import io.github.beamml.expansion.v1.Batching;
+import io.github.beamml.expansion.v1.ErrorHandling;
 import io.github.beamml.expansion.v1.Hook;
 import io.github.beamml.expansion.v1.InputFeature;
 import io.github.beamml.expansion.v1.Model;
@@ -118,7 +119,47 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
 
   /** Sets the id that predictions and errors carry. Default: the model's uri. */
   public RunInference<T, C> modelId(String id) {
-    return with(config.toBuilder().setModel(config.getModel().toBuilder().setModelId(id)));
+    return model(config.getModel().toBuilder().setModelId(id));
+  }
+
+  /**
+   * Sets where the model runs: {@code cpu}, {@code cuda}, {@code cuda:1} and so on, or {@code auto}.
+   * Workers choose; the service needs no GPU. Default: {@code auto}, a GPU where there is one.
+   */
+  public RunInference<T, C> device(String device) {
+    return model(config.getModel().toBuilder().setDevice(device));
+  }
+
+  /**
+   * Sets the threads that one call of the model may use on the CPU. Default: the worker's cores
+   * divided by its processes; 1 for scikit-learn.
+   */
+  public RunInference<T, C> threads(int threads) {
+    return model(config.getModel().toBuilder().setThreads(threads));
+  }
+
+  /** Runs the model once on this many rows of zeros when it is loaded. Default: 0, not at all. */
+  public RunInference<T, C> warmUpRows(int rows) {
+    return model(config.getModel().toBuilder().setWarmUpRows(rows));
+  }
+
+  /** Sets an environment variable of the process that loads the model. */
+  public RunInference<T, C> envVar(String name, String value) {
+    return model(config.getModel().toBuilder().putEnvVars(name, value));
+  }
+
+  /** Shares one copy of the model among all worker processes of a machine. */
+  public RunInference<T, C> largeModel() {
+    return model(config.getModel().toBuilder().setLargeModel(true));
+  }
+
+  /** Shares exactly so many copies of the model among all worker processes of a machine. */
+  public RunInference<T, C> modelCopies(int copies) {
+    return model(config.getModel().toBuilder().setModelCopies(copies));
+  }
+
+  private RunInference<T, C> model(Model.Builder model) {
+    return with(config.toBuilder().setModel(model));
   }
 
   /**
@@ -207,6 +248,14 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
   /** Sets how rows are grouped for the model. */
   public RunInference<T, C> batching(Batching batching) {
     return with(config.toBuilder().setBatching(batching));
+  }
+
+  /**
+   * Sets from when on errors fail the job, and how long a call of the model may take. {@code output}
+   * has no effect here: errors always are {@link Predictions#errors()}.
+   */
+  public RunInference<T, C> errorHandling(ErrorHandling errorHandling) {
+    return with(config.toBuilder().setErrorHandling(errorHandling));
   }
 
   /** Sets the bytes of the batches that cross the wire, at most. Default: 4 MiB. */

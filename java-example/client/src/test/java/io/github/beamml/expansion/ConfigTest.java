@@ -11,6 +11,7 @@ import com.google.protobuf.Message;
 import com.google.protobuf.util.JsonFormat;
 import io.github.beamml.expansion.tensor.Datatype;
 import io.github.beamml.expansion.testing.FakeRunInference;
+import io.github.beamml.expansion.v1.ErrorHandling;
 import io.github.beamml.expansion.v1.Hook;
 import io.github.beamml.expansion.v1.Model;
 import io.github.beamml.expansion.v1.RunInferenceConfig;
@@ -63,6 +64,25 @@ public class ConfigTest {
             + "{'source':'predict_proba','name':'p','datatype':'FP64','shape':['3']}],"
             + "'batching':{'max_batch_size':'32'}}",
         json(inference.config()));
+  }
+
+  @Test
+  public void howTheModelIsHeldIsSetOnTheModel() throws Exception {
+    assertEquals(
+        "{'model':{'onnx':{'uri':'m.onnx'},'device':'cuda:1','threads':2,'warm_up_rows':8,"
+            + "'env_vars':{'A':'b'},'large_model':true,'model_copies':3},"
+            + "'error_handling':{'max_error_rate':0.5,'timeout_secs':30.0}}",
+        json(
+            RunInference.<Row>of(Models.onnx("m.onnx"))
+                .device("cuda:1")
+                .threads(2)
+                .warmUpRows(8)
+                .envVar("A", "b")
+                .largeModel()
+                .modelCopies(3)
+                .errorHandling(
+                    ErrorHandling.newBuilder().setMaxErrorRate(0.5).setTimeoutSecs(30).build())
+                .config()));
   }
 
   @Test

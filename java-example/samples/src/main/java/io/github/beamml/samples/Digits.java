@@ -107,11 +107,13 @@ public final class Digits {
         .apply("FormatErrors", MapElements.into(TypeDescriptors.strings()).via(Digits::formatError))
         .apply("WriteErrors", write(options, "errors.csv").withHeader("id,stage,message"));
 
-    PipelineResult.State state = pipeline.run().waitUntilFinish();
+    PipelineResult result = pipeline.run();
+    PipelineResult.State state = result.waitUntilFinish();
     if (state != PipelineResult.State.DONE) {
       throw new IllegalStateException("the pipeline ended as " + state);
     }
     System.out.print(Evaluation.read(options.getOutput() + "/predictions.csv"));
+    System.out.print(ModelMetrics.describe(result));
   }
 
   static RunInference<Digit, Digit> classify(Options options) {

@@ -27,6 +27,10 @@ final class ConformanceCase {
 
   final String name;
   final JsonNode expected;
+
+  /** A part of the reason for which the case is refused at expansion; null if it is not. */
+  final String refused;
+
   private final JsonNode json;
   private final RunInferenceConfig config;
 
@@ -36,6 +40,7 @@ final class ConformanceCase {
     json =
         new ObjectMapper().readTree(Files.readString(path).replace("${models}", models.toString()));
     expected = json.get("expected");
+    refused = json.has("refused") ? json.get("refused").asText() : null;
     RunInferenceConfig.Builder builder = RunInferenceConfig.newBuilder();
     JsonFormat.parser().merge(json.get("config").toString(), builder);
     config = builder.build();

@@ -1,0 +1,266 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""Copies of a model in processes of their own, shared by all workers of a machine: large_model and model_copies.
+
+Whichever worker comes first starts them; they outlive it, and end when no worker has been connected for a while. What
+they need is in a directory that only this user can enter, two files for each copy, named for the configuration:
+
+- ``.lock`` is locked for as long as the copy's process runs, so there is never a second one. Who wants to start one
+  takes the lock first, and hands it to the process.
+- ``.socket`` is what the process listens on. It is there before the process is, so that all can connect at once, and
+  learn alike that the model is loaded, or why it can't be.
+
+A call asks all copies for a turn and takes the first that is given, so that no copy is idle while calls wait, and
+nobody has to know how busy another process is: late binding, as in https://doi.org/10.1145/2517349.2522716 (Sparrow).
+
+A process's output goes to the log of the worker that started it; after that worker's end, nowhere.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import multiprocessing.connection
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from expansion import models
+from expansion.contract._gen import model_pb2
+from expansion.errors import SystemicError
+from expansion.models.process_channel import (
+    ERROR,
+    FAILED,
+    GONE,
+    NO,
+    RUN,
+    WANT,
+    Channel,
+    Start,
+    compact_inputs,
+    decode_error,
+)
+from expansion.models.process_copy import Copy
+from expansion.tensors.columns import Column, Columns
+
+
+def connect(
+    model: model_pb2.Model,
+    copies: int,
+    warm_up: tuple[Mapping[str, Columns], Sequence[str]] | None = None,
+) -> ProcessModel:
+    """Connects to the copies of a model on this machine, starting those that do not run; waits until they are loaded.
+
+    A job that begins while the processes of another one linger gets them, unless the model's files have changed. A
+    change to the source of a model's class is not noticed.
+
+    Args:
+        model: The configuration, the same for all who share the copies.
+        copies: Their number, at least 1.
+        warm_up: Inputs and outputs of a run that each copy makes when it has loaded the model. Default: none.
+
+    Returns:
+        A model that runs where a copy is free; see expansion.models.signature.Model.
+
+    Raises:
+        SystemicError: The model can't be loaded, or a process can't be started.
+    """
+    _, message = models.framework(model)
+    uri = str(message.uri)
+    config = model.SerializeToString(deterministic=True)
+    # Workers of another installation, or in another directory if the path is a relative one, mean another model.
+    place = uri if "://" in uri else os.path.abspath(uri)
+    key = hashlib.sha256("\0".join((sys.executable, place, "")).encode() + config).hexdigest()
+    start = Start(config, copies, _content(uri), warm_up)
+    env_vars = dict(model.env_vars)
+    directory = _directory()
+    # A part of the key is enough, and a socket's path may not be longer than 103 bytes on some systems.
+    connected = ProcessModel([Copy(f"{directory}/{key[:20]}-{index}", start, env_vars) for index in range(copies)])
+    connected.wait_until_loaded()
+    return connected
+
+
+class ProcessModel:
+    """A model in other processes. Used by several threads at once, each on a lane of its own."""
+
+    def __init__(self, copies: Sequence[Copy]):
+        self._copies = copies
+        self._free: list[_Lane] = []
+
+    def wait_until_loaded(self) -> None:
+        """Waits until every copy can be used.
+
+        Raises:
+            SystemicError: One of them can't be loaded.
+        """
+        lane = _Lane(self._copies)
+        lane.wait_until_loaded()
+        self._free.append(lane)
+
+    def run(self, inputs: Mapping[str, Columns], outputs: Sequence[str]) -> dict[str, Column]:
+        """Runs the model on a batch, where a copy is free; waits while none is. Restarts copies that have ended.
+
+        Exceptions are the model's own if they are Python's or this package's; others become the first of these that
+        they derive from.
+
+        Raises:
+            SystemicError: The process has ended while it ran the batch.
+        """
+        try:
+            lane = self._free.pop()
+        except IndexError:
+            lane = _Lane(self._copies)
+        kind, value = lane.call(inputs, outputs)
+        self._free.append(lane)  # not after an exception: something may be left in it
+        if kind == ERROR:
+            raise decode_error(value)
+        result: dict[str, Column] = value
+        return result
+
+
+class _State(enum.Enum):
+    """What the next message on a connection will be about."""
+
+    LOADING = enum.auto()  # whether the model is loaded
+    IDLE = enum.auto()  # nothing: no message will come
+    ASKED = enum.auto()  # our turn
+    DECLINED = enum.auto()  # our turn, which another copy was faster to give
+
+
+@dataclass
+class _Seat:
+    """A connection to one copy.
+
+    Attributes:
+        copy: The copy.
+        channel: The connection.
+        hopeless: Whether there is no use in connecting again if its process ends before the model is loaded.
+        state: What is waited for.
+    """
+
+    copy: Copy
+    channel: Channel
+    hopeless: bool
+    state: _State = _State.LOADING
+
+
+class _Lane:
+    """A connection to each copy. It serves one call at a time."""
+
+    def __init__(self, copies: Sequence[Copy]):
+        self._copies = copies
+        self._seats: list[_Seat] = []
+        self._lost: set[Copy] = set()  # copies whose process ended before it said that the model is loaded
+
+    def wait_until_loaded(self) -> None:
+        """Waits until every copy can be used."""
+        self._sit_down()
+        while any(seat.state is _State.LOADING for seat in self._seats):
+            self._hear()
+            self._sit_down()
+
+    def call(self, inputs: Mapping[str, Columns], outputs: Sequence[str]) -> tuple[str, Any]:
+        """Runs the model; returns RESULT or ERROR, with what it says."""
+        call = compact_inputs(inputs), list(outputs)
+        seat = self._wait_for_turn()
+        try:
+            seat.channel.send(RUN, call)
+            answer = seat.channel.receive()
+        except OSError as error:
+            raise SystemicError(
+                "the model's process ended while it ran a batch; perhaps the machine has too little memory"
+            ) from error
+        seat.state = _State.IDLE
+        return answer
+
+    def _wait_for_turn(self) -> _Seat:
+        while True:
+            self._sit_down()
+            for seat in self._seats.copy():
+                if seat.state is _State.IDLE:
+                    self._say(seat, WANT, _State.ASKED)
+            chosen = self._hear() if self._seats else None
+            if chosen:
+                for seat in self._seats.copy():
+                    if seat.state is _State.ASKED and seat is not chosen:
+                        self._say(seat, NO, _State.DECLINED)
+                return chosen
+
+    def _sit_down(self) -> None:
+        """Connects to the copies to which there is no connection."""
+        there = [seat.copy for seat in self._seats]
+        for copy in self._copies:
+            if copy not in there:
+                channel, started = copy.dial()
+                self._seats.append(_Seat(copy, channel, started or copy in self._lost))
+
+    def _say(self, seat: _Seat, kind: str, state: _State) -> None:
+        try:
+            seat.channel.send(kind)
+            seat.state = state
+        except OSError:
+            self._seats.remove(seat)
+
+    def _hear(self) -> _Seat | None:
+        """Waits for one message, whoever sends it; returns the seat if it is our turn there."""
+        seats = {seat.channel.fileno(): seat for seat in self._seats}
+        seat = next(seats[ready] for ready in multiprocessing.connection.wait(seats) if isinstance(ready, int))
+        was = seat.state
+        try:
+            kind, value = seat.channel.receive()
+        except OSError:
+            self._lose(seat)
+            return None
+        if kind == FAILED:
+            raise SystemicError(value)
+        if kind == GONE:
+            self._seats.remove(seat)
+        elif was is _State.ASKED:
+            return seat
+        self._lost.discard(seat.copy)
+        seat.state = _State.IDLE
+        return None
+
+    def _lose(self, seat: _Seat) -> None:
+        """Gives up a connection whose process has ended.
+
+        Raises:
+            SystemicError: It seems to have ended because of the model, and not as one that was about to end anyway.
+        """
+        self._seats.remove(seat)
+        if seat.state is not _State.LOADING:
+            return
+        if seat.hopeless:
+            reason = "its process ended before it was loaded; the log says more, or the machine has too little memory"
+            raise SystemicError(f"the model can't be loaded: {reason}")
+        self._lost.add(seat.copy)
+
+
+def _directory() -> str:
+    """Returns the directory of this user's model processes, which nobody else can enter.
+
+    Raises:
+        SystemicError: Somebody else has made it.
+    """
+    path = f"{tempfile.gettempdir()}/beam-ml-expansion-{os.getuid()}"
+    os.makedirs(path, mode=0o700, exist_ok=True)
+    found = os.lstat(path)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise SystemicError(f"{path} must be a directory of this user that nobody else can enter; remove it")
+    return path
+
+
+def _content(uri: str) -> str:
+    """Returns a fingerprint of what is at a model's URI: names, sizes and times of its files; empty if unknown."""
+    from apache_beam.io.filesystems import FileSystems
+
+    path = uri.removeprefix("file://").rstrip("/")
+    try:
+        found = [file for match in FileSystems.match([path, path + "/**"]) for file in match.metadata_list]
+    except Exception:  # each filesystem raises its own; what can't be read fails when it is loaded
+        return ""
+    files = sorted((file.path, file.size_in_bytes, file.last_updated_in_seconds) for file in found)
+    return hashlib.sha256(repr(files).encode()).hexdigest() if files else ""

@@ -1,0 +1,76 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""What a worker lets a model use: device and threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from expansion.errors import SystemicError
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What a model may use on the worker that loads it.
+
+    Attributes:
+        device: "auto", "cpu", "cuda" or "cuda:i", as configured.
+        threads: Threads of one call, as configured; 0 is unset.
+        fair_threads: What ``threads`` should be where it is unset: the cores, divided among those who use them.
+    """
+
+    device: str = "auto"
+    threads: int = 0
+    fair_threads: int = 1
+
+    def thread_count(self) -> int:
+        """Returns the threads that one call of the model may use."""
+        return self.threads or self.fair_threads
+
+    def pick_device(self, gpu_count: int) -> str:
+        """Returns the device to use, "cpu" or "cuda:i".
+
+        Args:
+            gpu_count: GPUs that the framework can use on this worker.
+
+        Raises:
+            SystemicError: A GPU is configured that is not there.
+        """
+        if self.device == "cpu" or (self.device in ("", "auto") and gpu_count == 0):
+            return "cpu"
+        index = int(self.device.partition(":")[2] or 0)
+        if index >= gpu_count:
+            raise SystemicError(
+                f"device is {self.device!r}, and this worker has {gpu_count or 'no'} GPU(s) that the model's framework "
+                "can use; set device to 'auto' or 'cpu', or run on workers with GPUs and their drivers"
+            )
+        return f"cuda:{index}"
+
+
+def cores() -> int:
+    """Returns the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def worker_processes() -> int:
+    """Returns the number of processes of this machine or container that run the same program: Beam's workers.
+
+    Beam starts one a core, and none knows of the others. Where there is no /proc it is taken to be one.
+    """
+    mine = _program(Path("/proc/self"))
+    return max(1, sum(program == mine for program in _programs())) if mine else 1
+
+
+def _programs() -> Iterator[list[bytes]]:
+    for process in Path("/proc").glob("[0-9]*"):
+        yield _program(process)
+
+
+def _program(process: Path) -> list[bytes]:
+    """Returns the interpreter and the module or script of a process, without its arguments; empty if it is gone."""
+    try:
+        return (process / "cmdline").read_bytes().split(b"\0")[:3]
+    except OSError:
+        return []

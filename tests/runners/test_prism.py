@@ -1,0 +1,81 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""A stream of few rows, on Prism: Beam's local runner for batch and streaming."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import apache_beam as beam
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.transforms.periodicsequence import PeriodicImpulse
+
+from expansion import RunInference
+
+PRISM = shutil.which("prism", path=f"{Path(__file__).parents[2] / 'build/prism'}:{os.environ['PATH']}")
+
+pytestmark = [
+    pytest.mark.runner,
+    pytest.mark.skipif(PRISM is None, reason="Prism is not installed; tools/prism.sh builds it where there is Go"),
+]
+
+
+class Number(NamedTuple):
+    x: float
+
+
+beam.coders.registry.register_coder(Number, beam.coders.RowCoder)
+
+
+@pytest.fixture(scope="module")
+def prism(tmp_path_factory):
+    """Runs Prism; returns the address of its job service."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = (tmp_path_factory.mktemp("prism") / "prism.log").open("w")
+    process = subprocess.Popen([PRISM, f"-job_port={port}", "-serve_http=false"], stdout=log, stderr=log)
+    try:
+        for _ in range(100):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        yield f"localhost:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def test_rows_of_a_slow_stream_wait_for_each_other_and_not_for_the_end_of_the_stream(prism, tmp_path, models):
+    """Ten rows a second for four seconds: batches of a thousand would never be full; none waits longer than 0.5 s."""
+    options = ["--runner=PortableRunner", f"--job_endpoint={prism}", "--environment_type=LOOPBACK", "--streaming"]
+    batching = {"max_batch_size": 1000, "max_batch_duration_secs": 0.5}
+    config = {"model": {"onnx": {"uri": str(models / "identity_scalar.onnx")}}, "batching": batching}
+    pipeline = beam.Pipeline(options=PipelineOptions(options))
+    start = time.time()
+    impulses = PeriodicImpulse(start_timestamp=start, stop_timestamp=start + 4, fire_interval=0.1, data=None)
+    results = (
+        pipeline
+        | impulses
+        | beam.Map(lambda timestamp: Number(x=float(timestamp) - start)).with_output_types(Number)
+        | RunInference(config)
+    )
+    _ = (
+        results["output"]
+        | beam.Map(lambda row: row.y)
+        | beam.WindowInto(beam.window.FixedWindows(1))
+        | beam.CombineGlobally(beam.combiners.CountCombineFn()).without_defaults()
+        | beam.Map(lambda count: Path(tmp_path, f"{time.time_ns()}").write_text(str(count)))
+    )
+    result = pipeline.run()
+    result.wait_until_finish()
+    counts = [int(path.read_text()) for path in sorted(tmp_path.iterdir())]
+    assert 40 <= sum(counts) <= 41
+    assert len(counts) >= 4  # a window a second: the watermark went on while rows came
+    metrics = {m.key.metric.name: m.result for m in result.metrics().query()["counters"]}
+    assert 3 <= metrics["num_batches"] <= 20
