@@ -33,7 +33,11 @@ def main(directory: Path, *, large_frameworks: bool = True) -> None:
 def _large_frameworks(directory: Path) -> None:
     for module in sorted(Path(__file__).parent.glob("*_models.py")):
         if module.name != Path(__file__).name:
-            program = "import pathlib, runpy, sys; runpy.run_path(sys.argv[1])['write'](pathlib.Path(sys.argv[2]))"
+            # TorchScript needs a module name that is an identifier.
+            program = (
+                "import pathlib, runpy, sys\n"
+                "runpy.run_path(sys.argv[1], run_name='models')['write'](pathlib.Path(sys.argv[2]))"
+            )
             subprocess.run([sys.executable, "-c", program, str(module), str(directory)], check=True)
 
 

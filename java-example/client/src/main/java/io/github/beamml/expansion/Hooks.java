@@ -4,19 +4,30 @@ package io.github.beamml.expansion;
 import io.github.beamml.expansion.tensor.Datatype;
 import io.github.beamml.expansion.v1.Affine;
 import io.github.beamml.expansion.v1.Argmax;
+import io.github.beamml.expansion.v1.Bucketize;
 import io.github.beamml.expansion.v1.Cast;
 import io.github.beamml.expansion.v1.Concat;
+import io.github.beamml.expansion.v1.CustomHook;
+import io.github.beamml.expansion.v1.DecodeImage;
+import io.github.beamml.expansion.v1.DecodeTokens;
+import io.github.beamml.expansion.v1.Field;
+import io.github.beamml.expansion.v1.Hash;
 import io.github.beamml.expansion.v1.Hook;
+import io.github.beamml.expansion.v1.Impute;
+import io.github.beamml.expansion.v1.L2Normalize;
 import io.github.beamml.expansion.v1.Labels;
 import io.github.beamml.expansion.v1.MinMax;
 import io.github.beamml.expansion.v1.OneHot;
 import io.github.beamml.expansion.v1.Pad;
 import io.github.beamml.expansion.v1.Rename;
 import io.github.beamml.expansion.v1.Reshape;
+import io.github.beamml.expansion.v1.Round;
 import io.github.beamml.expansion.v1.Scale;
 import io.github.beamml.expansion.v1.Select;
 import io.github.beamml.expansion.v1.Softmax;
+import io.github.beamml.expansion.v1.Standardize;
 import io.github.beamml.expansion.v1.Threshold;
+import io.github.beamml.expansion.v1.Tokenize;
 import io.github.beamml.expansion.v1.TopK;
 import java.util.Arrays;
 import java.util.List;
@@ -186,5 +197,119 @@ public final class Hooks {
   /** Gives columns other names: old ones to new ones. */
   public static Hook rename(Map<String, String> names) {
     return Hook.newBuilder().setRename(Rename.newBuilder().putAllColumns(names)).build();
+  }
+
+  /**
+   * Decodes JPEG, PNG and WebP files into UINT8 pixels [height, width, 3], RGB, stretched to this
+   * size. Cutting, normalising and other orders of channels: {@link DecodeImage}.
+   */
+  public static Hook decodeImage(String column, String output, int width, int height) {
+    return Hook.newBuilder()
+        .setDecodeImage(
+            DecodeImage.newBuilder()
+                .setColumn(column)
+                .setOutput(output)
+                .setWidth(width)
+                .setHeight(height))
+        .build();
+  }
+
+  /**
+   * Turns texts into tokens: columns {@code input_ids} and {@code attention_mask} (INT64), padded to
+   * the longest of the batch.
+   *
+   * @param uri a tokenizer.json of Hugging Face, read by the workers
+   */
+  public static Hook tokenize(String column, String uri) {
+    return Hook.newBuilder()
+        .setTokenize(Tokenize.newBuilder().setColumn(column).setUri(uri))
+        .build();
+  }
+
+  /** Turns token ids into texts. */
+  public static Hook decodeTokens(String column, String output, String uri) {
+    return Hook.newBuilder()
+        .setDecodeTokens(
+            DecodeTokens.newBuilder().setColumn(column).setOutput(output).setUri(uri))
+        .build();
+  }
+
+  /** (x − {@code mean}) ÷ {@code standardDeviation}, elementwise. */
+  public static Hook standardize(double mean, double standardDeviation, String... columns) {
+    return standardize(
+        Standardize.newBuilder().addMean(mean).addStandardDeviation(standardDeviation), columns);
+  }
+
+  /** Standardizes each column by its statistics in a JSON file that workers read. */
+  public static Hook standardizeFile(String uri, String... columns) {
+    return standardize(Standardize.newBuilder().setUri(uri), columns);
+  }
+
+  private static Hook standardize(Standardize.Builder standardize, String... columns) {
+    return Hook.newBuilder()
+        .setStandardize(standardize.addAllColumns(Arrays.asList(columns)))
+        .build();
+  }
+
+  /** Puts a number in place of NaN, and of nulls of the input. */
+  public static Hook impute(double value, String... columns) {
+    return impute(Impute.newBuilder().setValue(value), columns);
+  }
+
+  /** Puts a text in place of nulls of the input. */
+  public static Hook impute(String text, String... columns) {
+    return impute(Impute.newBuilder().setText(text), columns);
+  }
+
+  private static Hook impute(Impute.Builder impute, String... columns) {
+    return Hook.newBuilder().setImpute(impute.addAllColumns(Arrays.asList(columns))).build();
+  }
+
+  /** Turns texts, bytes and integers into INT64 in [0, {@code buckets}), by their hash. */
+  public static Hook hash(long buckets, String... columns) {
+    return Hook.newBuilder()
+        .setHash(Hash.newBuilder().setBuckets(buckets).addAllColumns(Arrays.asList(columns)))
+        .build();
+  }
+
+  /** The number (INT64) of ascending boundaries that are not above x. */
+  public static Hook bucketize(List<Double> boundaries, String... columns) {
+    return Hook.newBuilder()
+        .setBucketize(
+            Bucketize.newBuilder()
+                .addAllBoundaries(boundaries)
+                .addAllColumns(Arrays.asList(columns)))
+        .build();
+  }
+
+  /** Scales vectors to length 1, along the last axis. */
+  public static Hook l2Normalize(String... columns) {
+    return Hook.newBuilder()
+        .setL2Normalize(L2Normalize.newBuilder().addAllColumns(Arrays.asList(columns)))
+        .build();
+  }
+
+  /** Rounds to this many digits after the decimal point, halves to even. */
+  public static Hook round(int decimals, String... columns) {
+    return Hook.newBuilder()
+        .setRound(Round.newBuilder().setDecimals(decimals).addAllColumns(Arrays.asList(columns)))
+        .build();
+  }
+
+  /**
+   * Runs a Python function of your own, which the operator of the service must allow.
+   *
+   * @param function importable on the workers, as "package.module.function"
+   * @param columns what it reads
+   * @param outputs the columns that it returns; {@link Fields} makes them
+   */
+  public static Hook custom(String function, List<String> columns, Field... outputs) {
+    return Hook.newBuilder()
+        .setCustom(
+            CustomHook.newBuilder()
+                .setFunction(function)
+                .addAllColumns(columns)
+                .addAllOutputs(Arrays.asList(outputs)))
+        .build();
   }
 }

@@ -4,10 +4,18 @@ package io.github.beamml.expansion;
 import com.google.protobuf.Descriptors.FieldDescriptor;
 import com.google.protobuf.Message;
 import com.google.protobuf.MessageOrBuilder;
+import io.github.beamml.expansion.v1.CustomModel;
+import io.github.beamml.expansion.v1.Field;
+import io.github.beamml.expansion.v1.HuggingFaceModel;
 import io.github.beamml.expansion.v1.Model;
 import io.github.beamml.expansion.v1.OnnxModel;
+import io.github.beamml.expansion.v1.PyTorchModel;
 import io.github.beamml.expansion.v1.SklearnModel;
+import io.github.beamml.expansion.v1.TensorFlowModel;
+import io.github.beamml.expansion.v1.TensorRtModel;
+import io.github.beamml.expansion.v1.XGBoostModel;
 import java.util.Arrays;
+import java.util.List;
 
 /**
  * Models, by framework.
@@ -52,8 +60,90 @@ public final class Models {
   }
 
   /**
+   * A PyTorch model that says itself what it takes and returns: an exported program ({@code .pt2}).
+   * TorchScript, weights and everything else: {@link #of(PyTorchModel)}.
+   */
+  public static Model pytorch(String uri) {
+    return of(PyTorchModel.newBuilder().setUri(uri).build());
+  }
+
+  /** A PyTorch model with every setting that the message has. */
+  public static Model of(PyTorchModel model) {
+    return Model.newBuilder().setPytorch(model).build();
+  }
+
+  /**
+   * An XGBoost model in a JSON or UBJSON file. It has one input, {@code X}, and one output for each
+   * method.
+   *
+   * @param methods what to compute: predict, margin; none means predict
+   */
+  public static Model xgboost(String uri, String... methods) {
+    return Model.newBuilder()
+        .setXgboost(XGBoostModel.newBuilder().setUri(uri).addAllMethods(Arrays.asList(methods)))
+        .build();
+  }
+
+  /** A TensorFlow SavedModel, a directory, by its signature {@code serving_default}. */
+  public static Model tensorflow(String uri) {
+    return of(TensorFlowModel.newBuilder().setUri(uri).build());
+  }
+
+  /** A TensorFlow or Keras model with every setting that the message has. */
+  public static Model of(TensorFlowModel model) {
+    return Model.newBuilder().setTensorflow(model).build();
+  }
+
+  /** An ONNX model, run by an engine of TensorRT that workers build for their GPU. */
+  public static Model tensorrt(String uri) {
+    return of(TensorRtModel.newBuilder().setUri(uri).build());
+  }
+
+  /** A TensorRT engine, or an ONNX model to build one from, with every setting. */
+  public static Model of(TensorRtModel model) {
+    return Model.newBuilder().setTensorrt(model).build();
+  }
+
+  /**
+   * A model of Hugging Face transformers.
+   *
+   * @param uri its directory, or {@code hf://ORGANISATION/NAME}
+   * @param task sentence-embedding, text-classification, image-classification, text-generation
+   */
+  public static Model huggingface(String uri, String task) {
+    return of(HuggingFaceModel.newBuilder().setUri(uri).setTask(task).build());
+  }
+
+  /** A model of Hugging Face transformers with every setting that the message has. */
+  public static Model of(HuggingFaceModel model) {
+    return Model.newBuilder().setHuggingface(model).build();
+  }
+
+  /**
+   * A class of your own that workers import: a Beam ModelHandler, or a class with {@code predict}.
+   * The operator of the service must allow it.
+   *
+   * @param modelClass as "package.module.Class"
+   * @param inputs what it takes; {@link Fields} makes them
+   * @param outputs what it returns
+   */
+  public static Model custom(String modelClass, List<Field> inputs, List<Field> outputs) {
+    return of(
+        CustomModel.newBuilder()
+            .setModelClass(modelClass)
+            .addAllInputs(inputs)
+            .addAllOutputs(outputs)
+            .build());
+  }
+
+  /** A class of your own with every setting that the message has, such as its arguments. */
+  public static Model of(CustomModel model) {
+    return Model.newBuilder().setCustom(model).build();
+  }
+
+  /**
    * What predictions and errors of a model carry as its id: {@code model_id} or, without one, the
-   * uri; empty if there is neither.
+   * uri or, of a custom model without one, the class; empty if there is none of them.
    */
   public static String idOf(Model model) {
     if (!model.getModelId().isEmpty()) {
@@ -64,7 +154,8 @@ public final class Models {
       return "";
     }
     Message file = (Message) model.getField(framework);
-    return (String) file.getField(uriField(file));
+    String uri = (String) file.getField(uriField(file));
+    return uri.isEmpty() && model.hasCustom() ? model.getCustom().getModelClass() : uri;
   }
 
   /** The same model, of the same framework, in another file. */

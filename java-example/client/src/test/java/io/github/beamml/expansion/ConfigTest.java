@@ -1,29 +1,23 @@
 // Licensed under the Apache License, Version 2.0; see LICENSE.
 package io.github.beamml.expansion;
 
+import static io.github.beamml.expansion.Messages.json;
+import static java.util.stream.Collectors.joining;
 import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertNotNull;
 import static org.junit.Assert.assertThrows;
 import static org.junit.Assert.assertTrue;
 
-import com.google.protobuf.Descriptors.FieldDescriptor;
-import com.google.protobuf.Message;
-import com.google.protobuf.util.JsonFormat;
+import com.google.protobuf.Descriptors.Descriptor;
 import io.github.beamml.expansion.tensor.Datatype;
 import io.github.beamml.expansion.testing.FakeRunInference;
 import io.github.beamml.expansion.v1.ErrorHandling;
 import io.github.beamml.expansion.v1.Hook;
-import io.github.beamml.expansion.v1.Model;
+import io.github.beamml.expansion.v1.OnnxModel;
 import io.github.beamml.expansion.v1.RunInferenceConfig;
-import java.lang.reflect.Method;
-import java.lang.reflect.Modifier;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Arrays;
 import java.util.List;
-import java.util.Map;
-import java.util.Set;
-import java.util.stream.Collectors;
 import org.apache.beam.sdk.schemas.Schema;
 import org.apache.beam.sdk.testing.TestPipeline;
 import org.apache.beam.sdk.transforms.Create;
@@ -39,14 +33,6 @@ public class ConfigTest {
 
   @Rule
   public final TestPipeline pipeline = TestPipeline.create().enableAbandonedNodeEnforcement(false);
-
-  private static String json(Message message) throws Exception {
-    return JsonFormat.printer()
-        .preservingProtoFieldNames()
-        .omittingInsignificantWhitespace()
-        .print(message)
-        .replace('"', '\'');
-  }
 
   @Test
   public void theFluentSettingsAreTheMessage() throws Exception {
@@ -83,75 +69,6 @@ public class ConfigTest {
                 .errorHandling(
                     ErrorHandling.newBuilder().setMaxErrorRate(0.5).setTimeoutSecs(30).build())
                 .config()));
-  }
-
-  @Test
-  public void everyHookIsItsMessage() throws Exception {
-    RunInference<Row, Row> inference =
-        RunInference.<Row>of(Models.onnx("m.onnx"))
-            .preHooks(
-                Hooks.select("a", "b"),
-                Hooks.cast(Datatype.FP32, "a"),
-                Hooks.scale(0.5, -1, "a"),
-                Hooks.minMax(0, 255, "a"),
-                Hooks.reshape("a", 1, -1),
-                Hooks.padToLength(8, "a"),
-                Hooks.padToMultiple(4, "a"),
-                Hooks.padToLongest("a"),
-                Hooks.oneHot("b", 10),
-                Hooks.oneHot("b", List.of("de", "fr")),
-                Hooks.concat("c", "a", "b"))
-            .postHooks(
-                Hooks.softmax("l"),
-                Hooks.argmax("l", "class"),
-                Hooks.topK("l", 3, "scores", "classes"),
-                Hooks.labels("class", "label", List.of("x", "y")),
-                Hooks.labelsFile("class", "label", "labels.txt"),
-                Hooks.threshold("score", 0.25, "yes"),
-                Hooks.rename("a", "b"),
-                Hooks.rename(Map.of("c", "d")));
-    assertEquals(
-        "{'model':{'onnx':{'uri':'m.onnx'}},'pre_hooks':[{'select':{'columns':['a','b']}},"
-            + "{'cast':{'columns':['a'],'datatype':'FP32'}},"
-            + "{'scale':{'columns':['a'],'affine':{'factor':0.5,'offset':-1.0}}},"
-            + "{'scale':{'columns':['a'],'min_max':{'min':0.0,'max':255.0}}},"
-            + "{'reshape':{'column':'a','shape':['1','-1']}},"
-            + "{'pad':{'columns':['a'],'length':'8'}},{'pad':{'columns':['a'],'multiple':'4'}},"
-            + "{'pad':{'columns':['a'],'longest':true}},{'one_hot':{'column':'b','depth':'10'}},"
-            + "{'one_hot':{'column':'b','categories':['de','fr']}},{'concat':{'columns':['a','b'],'output':'c'}}],"
-            + "'post_hooks':[{'softmax':{'column':'l','output':'l'}},{'argmax':{'column':'l','output':'class'}},"
-            + "{'top_k':{'column':'l','k':'3','values_output':'scores','indices_output':'classes'}},"
-            + "{'labels':{'column':'class','labels':['x','y'],'output':'label'}},"
-            + "{'labels':{'column':'class','uri':'labels.txt','output':'label'}},"
-            + "{'threshold':{'column':'score','value':0.25,'output':'yes'}},"
-            + "{'rename':{'columns':{'a':'b'}}},{'rename':{'columns':{'c':'d'}}}]}",
-        json(inference.config()));
-  }
-
-  @Test
-  public void everyHookOfTheMessageIsOffered() {
-    Set<String> offered =
-        Arrays.stream(Hooks.class.getDeclaredMethods())
-            .filter(method -> Modifier.isPublic(method.getModifiers()))
-            .map(Method::getName)
-            .collect(Collectors.toSet());
-    for (FieldDescriptor hook : Hook.getDescriptor().getOneofs().get(0).getFields()) {
-      // Its name, or variants of it: pad is padToLength and others.
-      String name = hook.getJsonName() + "([A-Z].*)?";
-      assertTrue(hook.getName(), offered.stream().anyMatch(method -> method.matches(name)));
-    }
-  }
-
-  @Test
-  public void theIdOfAModelIsItsUriInEveryFramework() {
-    for (FieldDescriptor framework : Model.getDescriptor().getOneofs().get(0).getFields()) {
-      Model.Builder model = Model.newBuilder();
-      model.setField(framework, model.newBuilderForField(framework).build());
-      Model filed = Models.withUri(model.build(), "m.file");
-      assertEquals("m.file", Models.idOf(filed));
-      assertEquals("seven", Models.idOf(filed.toBuilder().setModelId("seven").build()));
-    }
-    assertEquals("", Models.idOf(Model.getDefaultInstance()));
   }
 
   @Test
@@ -271,6 +188,10 @@ public class ConfigTest {
     }
   }
 
+  private static String names(Descriptor message) {
+    return message.getFields().stream().map(field -> field.getName()).collect(joining(", "));
+  }
+
   @Test
   public void allProblemsOfAFileAreReportedTogetherWithTheirPaths() throws Exception {
     Path yaml =
@@ -288,12 +209,14 @@ public class ConfigTest {
         String.join(
             "\n",
             "model.onnx.uri: expected text; got 5; put it in quotes",
-            "model.onnx.path: there is no such field; expected one of uri",
+            "model.onnx.path: there is no such field; expected one of "
+                + names(OnnxModel.getDescriptor()),
             "pre_hooks[0].scale.colums: there is no such field; expected one of columns, affine,"
                 + " min_max, datatype",
             "pre_hooks[0].scale.affine.factor: expected a number; got \"much\"",
-            "pre_hooks[1]: expected a mapping with select, cast, scale, reshape, pad, one_hot,"
-                + " concat, softmax, argmax, top_k, labels, threshold, rename; got \"softmax\"",
+            "pre_hooks[1]: expected a mapping with "
+                + names(Hook.getDescriptor())
+                + "; got \"softmax\"",
             "outputs: expected a list; got {source=y}",
             "batching.max_batch_size: expected an integer; got 1.5"),
         e.getMessage().replace(yaml + ": ", ""));

@@ -31,6 +31,9 @@ final class ConformanceCase {
   /** A part of the reason for which the case is refused at expansion; null if it is not. */
   final String refused;
 
+  /** Whether it needs an NVIDIA GPU. */
+  final boolean needsGpu;
+
   private final JsonNode json;
   private final RunInferenceConfig config;
 
@@ -41,9 +44,15 @@ final class ConformanceCase {
         new ObjectMapper().readTree(Files.readString(path).replace("${models}", models.toString()));
     expected = json.get("expected");
     refused = json.has("refused") ? json.get("refused").asText() : null;
+    needsGpu = json.has("needs") && json.get("needs").asText().equals("gpu");
     RunInferenceConfig.Builder builder = RunInferenceConfig.newBuilder();
     JsonFormat.parser().merge(json.get("config").toString(), builder);
     config = builder.build();
+  }
+
+  /** Cases of one stack can run in one process; TensorFlow and what else there is can not. */
+  String stack() {
+    return config.getModel().hasTensorflow() ? "tensorflow" : "others";
   }
 
   Schema schema() {

@@ -19,6 +19,7 @@ import java.nio.file.Paths;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -37,13 +38,15 @@ import org.junit.runners.Parameterized;
 import org.junit.runners.Parameterized.Parameters;
 
 /**
- * The cases in tests/conformance/run_inference, from Java through the real service and back. All
- * run in one pipeline. {@code make test} makes their models; without them the cases are skipped.
+ * The cases in tests/conformance/run_inference, from Java through the real service and back: those
+ * of TensorFlow in one pipeline, all others in another. {@code make test} makes their models;
+ * without them the cases are skipped.
  */
 @RunWith(Parameterized.class)
 public class ConformanceTest {
 
   private static final Path MODELS = Paths.get(System.getProperty("models"));
+  private static final boolean HAS_GPU = Files.exists(Paths.get("/dev/nvidiactl"));
 
   /**
    * What rows became, by case and number of the row. The workers are in this JVM, so they can leave
@@ -81,26 +84,32 @@ public class ConformanceTest {
   public static void run() throws IOException {
     assumeTrue("no models in " + MODELS + "; make test makes them", Files.isDirectory(MODELS));
     try (LocalBeam beam = LocalBeam.start("--allow-import", "their_package")) {
-      Pipeline pipeline = Pipeline.create(beam.options());
+      Map<String, Pipeline> pipelines = new TreeMap<>();
       for (ConformanceCase example : cases()) {
         if (example.refused != null) {
           RESULTS.put(example.name, refusal(example, Pipeline.create(beam.options())));
-          continue;
+        } else if (HAS_GPU || !example.needsGpu) {
+          apply(
+              example,
+              pipelines.computeIfAbsent(
+                  example.stack(), stack -> Pipeline.create(beam.options())));
         }
-        PCollection<Row> rows =
-            pipeline.apply(
-                "Rows of " + example.name,
-                Create.of(example.rows()).withRowSchema(example.schema()));
-        Predictions<Row> results = rows.apply("Infer " + example.name, example.inference());
-        results
-            .output()
-            .apply("Output of " + example.name, keep(example.name, Prediction::element));
-        results
-            .errors()
-            .apply("Errors of " + example.name, keep(example.name, InferenceError::element));
       }
-      assertEquals(PipelineResult.State.DONE, pipeline.run().waitUntilFinish());
+      for (Pipeline pipeline : pipelines.values()) {
+        assertEquals(PipelineResult.State.DONE, pipeline.run().waitUntilFinish());
+      }
     }
+  }
+
+  private static void apply(ConformanceCase example, Pipeline pipeline) {
+    PCollection<Row> rows =
+        pipeline.apply(
+            "Rows of " + example.name, Create.of(example.rows()).withRowSchema(example.schema()));
+    Predictions<Row> results = rows.apply("Infer " + example.name, example.inference());
+    results.output().apply("Output of " + example.name, keep(example.name, Prediction::element));
+    results
+        .errors()
+        .apply("Errors of " + example.name, keep(example.name, InferenceError::element));
   }
 
   /** What the service says to a case; a pipeline that it takes is never run. */
@@ -139,6 +148,7 @@ public class ConformanceTest {
   @Test
   public void everyRowBecomesWhatTheCaseSays() {
     assumeTrue("a case that is refused", example.refused == null);
+    assumeTrue("no NVIDIA GPU on this machine", HAS_GPU || !example.needsGpu);
     List<Row> rows = example.rows();
     for (int number = 0; number < rows.size(); number++) {
       Object result = RESULTS.get(example.name + " " + number);

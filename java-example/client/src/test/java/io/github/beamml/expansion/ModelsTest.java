@@ -1,0 +1,77 @@
+// Licensed under the Apache License, Version 2.0; see LICENSE.
+package io.github.beamml.expansion;
+
+import static io.github.beamml.expansion.Messages.json;
+import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertTrue;
+
+import com.google.protobuf.Descriptors.FieldDescriptor;
+import io.github.beamml.expansion.tensor.Datatype;
+import io.github.beamml.expansion.v1.Model;
+import io.github.beamml.expansion.v1.PyTorchModel;
+import java.util.List;
+import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import org.junit.Test;
+
+/** Models of every framework, as the message that the service gets. */
+public class ModelsTest {
+
+  @Test
+  public void theIdOfAModelIsItsUriInEveryFramework() {
+    for (FieldDescriptor framework : Model.getDescriptor().getOneofs().get(0).getFields()) {
+      Model.Builder model = Model.newBuilder();
+      model.setField(framework, model.newBuilderForField(framework).build());
+      Model filed = Models.withUri(model.build(), "m.file");
+      assertEquals("m.file", Models.idOf(filed));
+      assertEquals("seven", Models.idOf(filed.toBuilder().setModelId("seven").build()));
+    }
+    assertEquals("", Models.idOf(Model.getDefaultInstance()));
+  }
+
+  @Test
+  public void theIdOfACustomModelWithoutAUriIsItsClass() {
+    assertEquals("p.m.C", Models.idOf(Models.custom("p.m.C", List.of(), List.of())));
+  }
+
+  @Test
+  public void everyFrameworkOfTheMessageIsOffered() {
+    Set<String> offered =
+        Stream.of(Models.class.getDeclaredMethods())
+            .map(method -> method.getName())
+            .collect(Collectors.toSet());
+    for (FieldDescriptor framework : Model.getDescriptor().getOneofs().get(0).getFields()) {
+      assertTrue(framework.getName(), offered.contains(framework.getJsonName()));
+    }
+  }
+
+  @Test
+  public void everyModelIsItsMessage() throws Exception {
+    assertEquals("{'pytorch':{'uri':'m.pt2'}}", json(Models.pytorch("m.pt2")));
+    assertEquals(
+        "{'pytorch':{'uri':'m.pt','inputs':[{'name':'x','datatype':'FP32','shape':['1','-1']}]}}",
+        json(
+            Models.of(
+                PyTorchModel.newBuilder()
+                    .setUri("m.pt")
+                    .addInputs(Fields.of("x", Datatype.FP32, 1, -1))
+                    .build())));
+    assertEquals(
+        "{'xgboost':{'uri':'m.ubj','methods':['margin']}}",
+        json(Models.xgboost("m.ubj", "margin")));
+    assertEquals("{'tensorflow':{'uri':'m'}}", json(Models.tensorflow("m")));
+    assertEquals("{'tensorrt':{'uri':'m.onnx'}}", json(Models.tensorrt("m.onnx")));
+    assertEquals(
+        "{'huggingface':{'uri':'hf://a/b','task':'text-generation'}}",
+        json(Models.huggingface("hf://a/b", "text-generation")));
+    assertEquals(
+        "{'custom':{'model_class':'p.C','inputs':[{'name':'x','datatype':'FP64'}],"
+            + "'outputs':[{'name':'y','datatype':'STRING'}]}}",
+        json(
+            Models.custom(
+                "p.C",
+                List.of(Fields.of("x", Datatype.FP64)),
+                List.of(Fields.of("y", Datatype.STRING)))));
+  }
+}

@@ -1,0 +1,109 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""Runs conformance cases, each as rows and as a TensorBatch, in one pipeline on the embedded runner, in this process.
+
+Usage: python conformance_pipeline.py MODELS RESULTS CASE.json…   writes a line for each row: [case, end, row, result]
+"""
+
+import json
+import math
+import sys
+from pathlib import Path
+
+import apache_beam as beam
+
+from expansion import RunInference
+from expansion.contract.fields import Field
+from expansion.tensors import schemas, tensor_batch
+from expansion.tensors.columns import Blobs, Columns
+from expansion.tensors.rows import to_column
+
+
+def main(models, results, *paths):
+    sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))  # where their_package.py is
+    with beam.Pipeline() as pipeline:
+        lines = []
+        for path in map(Path, paths):
+            case = load(path, models)
+            lines.append(run_rows(pipeline, path.stem, case))
+            lines.append(run_tensor_batch(pipeline, path.stem, case))
+        _ = lines | beam.Flatten() | beam.Map(json.dumps) | beam.io.WriteToText(results, shard_name_template="")
+
+
+def load(path, models):
+    """Returns a case with ``${models}`` and "NaN" replaced."""
+
+    def replaced(value):
+        if isinstance(value, dict):
+            return {key: replaced(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [replaced(item) for item in value]
+        if value == "NaN":
+            return math.nan
+        return value.replace("${models}", models) if isinstance(value, str) else value
+
+    return replaced(json.loads(path.read_text()))
+
+
+def schema_of(case):
+    fields = {"row": Field("row", "INT64")}
+    fields.update({c["name"]: Field(c["name"], c["datatype"], tuple(c["shape"])) for c in case["columns"]})
+    schema = schemas.schema_with(beam.portability.api.schema_pb2.Schema(), fields)
+    for field in schema.fields:
+        field.type.nullable = True
+    return schema
+
+
+def run_rows(pipeline, name, case):
+    schema = schema_of(case)
+    names = [field.name for field in schema.fields]
+    rows = [
+        beam.Row(**{key: {"row": index, **row}.get(key) for key in names}) for index, row in enumerate(case["rows"])
+    ]
+    config = {**case["config"], "error_handling": {"output": "errors"}}
+    outputs = (
+        pipeline
+        | f"{name} rows" >> beam.Create(rows, reshuffle=False)
+        | f"{name} by row" >> RunInference(config, input_schema=schema)
+    )
+    good = outputs["output"] | f"{name} good row" >> beam.Map(
+        lambda row: (name, "rows", row.row, {k: v for k, v in row.as_dict().items() if k not in names})
+    )
+    bad = outputs["errors"] | f"{name} bad row" >> beam.Map(
+        lambda row: (name, "rows", row.element.row, {"error": {"stage": row.stage, "message": row.message}})
+    )
+    return (good, bad) | f"{name} all rows" >> beam.Flatten()
+
+
+def run_tensor_batch(pipeline, name, case):
+    columns = {}
+    valid = [row for row in case["rows"] if None not in row.values()]  # nulls on the wire: the codec's own cases
+    for column in case["columns"]:
+        field = Field(
+            column["name"], column["datatype"], tuple(-1 if -1 in column["shape"] else s for s in column["shape"])
+        )
+        values = [row[field.name] for row in valid]
+        columns[field.name] = to_column(values, field).column
+    index = [str(case["rows"].index(row)) for row in valid]
+    columns["index"] = Blobs.of("BYTES", [i.encode() for i in index], len(valid))
+    wire = {"columns": case["columns"], "opaque_columns": ["index"]}
+    config = {**case["config"], "error_handling": {"output": "errors"}, "tensor_batch": wire}
+    outputs = (
+        pipeline
+        | f"{name} batch" >> beam.Create([tensor_batch.encode(Columns(columns, len(valid)))], reshuffle=False)
+        | f"{name} by batch" >> RunInference(config)
+    )
+    good = outputs["output"] | f"{name} good in batch" >> beam.FlatMap(lambda data: of_batch(name, data, False))
+    bad = outputs["errors"] | f"{name} bad in batch" >> beam.FlatMap(lambda data: of_batch(name, data, True))
+    return (good, bad) | f"{name} all of batch" >> beam.Flatten()
+
+
+def of_batch(name, data, is_error):
+    columns = {key: column.to_rows() for key, column in tensor_batch.decode(data).columns.items()}
+    for position, index in enumerate(columns.pop("index")):
+        row = {key: values[position] for key, values in columns.items()}
+        value = {"error": {"stage": row["stage"], "message": row["message"]}} if is_error else row
+        yield name, "tensor_batch", int(index), value
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
