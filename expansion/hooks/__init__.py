@@ -17,6 +17,7 @@ from expansion.contract.permissions import Permission
 from expansion.errors import ConfigError, Problem
 from expansion.tensors.columns import Columns
 from expansion.tensors.grouping import uniformly
+from expansion.tensors.nulls import Fill
 
 NAMES = (
     "select",
@@ -70,7 +71,7 @@ class HookModule(Protocol):
 
 
 def columns_read(hook: hook_pb2.Hook) -> list[str]:
-    """Returns the names in a hook's ``column``, ``…_column`` and ``columns``: by convention of the contract, what it reads."""
+    """Returns what a hook reads: by the contract's convention, the names in ``column``, ``…_column`` and ``columns``."""
     _, message = operation(hook)
     fields = [field.name for field in message.DESCRIPTOR.fields]
     names = [getattr(message, name) for name in fields if name == "column" or name.endswith("_column")]
@@ -93,6 +94,14 @@ def permissions(hook: hook_pb2.Hook) -> Iterator[Permission]:
     asked = getattr(module_of(hook), "permissions", None)
     if asked:
         yield from asked(message)
+
+
+def null_fill(hook: hook_pb2.Hook, field: Field) -> Fill | None:
+    """Returns what nulls of the input become in a column that the hook is the first to read; None leaves them nulls."""
+    _, message = operation(hook)
+    asked = getattr(module_of(hook), "null_fill", None)
+    fill: Fill | None = asked(message, field) if asked else None
+    return fill
 
 
 def operation(hook: hook_pb2.Hook) -> tuple[str, Any]:

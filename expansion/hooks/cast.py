@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 from expansion.contract._gen import hook_pb2
 from expansion.contract.fields import DATATYPES, NUMPY_DTYPES, Field, is_integer, is_numeric
 from expansion.contract.problems import shown
-from expansion.errors import BadRows, Problem
-from expansion.hooks.demands import Demands, datatype_among, elementwise, reject, required_names
+from expansion.errors import Problem
+from expansion.hooks.demands import Demands, datatype_among, elementwise, in_place, reject, required_names
 from expansion.tensors.columns import Blobs, Column, Columns, Dense, Ragged
 
 # What a string must look like, spaces around it aside, to be a number.
@@ -56,15 +56,7 @@ def build(config: hook_pb2.Cast) -> Callable[[Columns], Columns]:
     """Returns the operation."""
 
     def cast(columns: Columns) -> Columns:
-        converted, messages = {}, {}
-        for name in config.columns:
-            try:
-                converted[name] = _cast(name, columns[name], config.datatype)
-            except BadRows as bad:  # noqa: PERF203 - a turn is a column; the others may have bad rows of their own
-                messages.update(bad.messages)
-        if messages:
-            raise BadRows(messages)
-        return columns.with_columns(converted)
+        return in_place(columns, config.columns, lambda name, column: _cast(name, column, config.datatype))
 
     return cast
 

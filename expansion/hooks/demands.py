@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,6 +49,21 @@ def finite(path: str, value: float) -> Iterator[Problem]:
     """Yields a problem if a number is NaN or infinite."""
     if not math.isfinite(value):
         yield Problem(path, f"got {value}; expected a finite number")
+
+
+def holds(datatype: str, value: float) -> bool:
+    """Whether a numeric datatype holds a number: exactly, but for rounding where it is floating."""
+    if datatype == "BOOL":
+        return value in (0, 1)
+    if is_floating(datatype):
+        return not math.isfinite(value) or abs(value) <= float(np.finfo(NUMPY_DTYPES[datatype]).max)
+    limits = np.iinfo(NUMPY_DTYPES[datatype])
+    return float(value).is_integer() and limits.min <= int(value) <= limits.max
+
+
+def floating_datatype(asked: str, datatype: str) -> str:
+    """Returns the datatype of a floating result: the one asked for, else the column's if it is floating, else FP32."""
+    return asked or (datatype if is_floating(datatype) else "FP32")
 
 
 # Of the columns, for fields().
@@ -157,6 +172,41 @@ def numbers(columns: Columns, name: str) -> Dense | Ragged:
 def elementwise(column: Dense | Ragged, function: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> Dense | Ragged:
     """Returns the column with a function applied to its elements; the function keeps the shape of its argument."""
     return replace(column, values=function(column.values))
+
+
+def computed(
+    column: Dense | Ragged, datatype: str, function: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
+) -> Dense | Ragged:
+    """Returns the column with a function applied to its elements, as ``elementwise`` does, in a floating datatype.
+
+    Args:
+        column: The column.
+        datatype: Floating datatype of the result.
+        function: Gets a copy of the elements, which it may change, in a datatype that holds them and the result.
+    """
+    dtype = NUMPY_DTYPES[datatype]
+    # FP32 does not hold every INT32 exactly: what is computed with is at least as wide as what comes in.
+    wide = np.result_type(column.values.dtype, dtype, np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return elementwise(column, lambda values: function(values.astype(wide)).astype(dtype, copy=False))
+
+
+def in_place(columns: Columns, names: Iterable[str], function: Callable[[str, Any], Column]) -> Columns:
+    """Returns the columns with a function's results in place of the named ones; it gets a column's name and the column.
+
+    Raises:
+        BadRows: Those of every column, at once.
+    """
+    results: dict[str, Column] = {}
+    messages: dict[int, str] = {}
+    for name in names:
+        try:
+            results[name] = function(name, columns[name])
+        except BadRows as bad:  # noqa: PERF203 - a turn is a column; the others may have bad rows of their own
+            messages.update(bad.messages)
+    if messages:
+        raise BadRows(messages)
+    return columns.with_columns(results)
 
 
 def reject(column: Column, bad: npt.NDArray[np.bool_], reason: Callable[[int], str]) -> None:

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expansion.contract._gen import hook_pb2
-from expansion.contract.fields import NUMPY_DTYPES, Field, is_floating, is_numeric
+from expansion.contract.fields import Field, is_numeric
 from expansion.errors import BadRows, Problem
-from expansion.hooks.demands import Demands, required_names
+from expansion.hooks.demands import Demands, holds, required_names
 from expansion.tensors.columns import Blobs, Column, Columns, Dense, Ragged
 
 TAKES_RAGGED = True
@@ -32,10 +32,12 @@ def check(config: hook_pb2.Pad) -> Iterator[Problem]:
         yield Problem(size, f"got {getattr(config, size)}; expected 1 or more")
     if config.axis < 0:
         yield Problem("axis", f"got {config.axis}; expected 0 or more")
+    if config.mask_output in config.columns:
+        yield Problem("mask_output", f"column {config.mask_output!r} is padded itself; give the mask another name")
 
 
 def fields(config: hook_pb2.Pad, inputs: Mapping[str, Field]) -> dict[str, Field]:
-    """Returns the fields, the padded ones with their new sizes along the axis."""
+    """Returns the fields, the padded ones with their new sizes along the axis; and the mask."""
     demands = Demands(inputs)
     padded = {}
     for index, name in enumerate(config.columns):
@@ -45,7 +47,7 @@ def fields(config: hook_pb2.Pad, inputs: Mapping[str, Field]) -> dict[str, Field
             demands.that(False, path, f"column {name!r} is {field}, which has no axis {config.axis}")
             continue
         demands.that(
-            _holds(field.datatype, config.value),
+            not is_numeric(field.datatype) or holds(field.datatype, config.value),
             "value",
             f"got {config.value:g}, which column {name!r} can't hold, for it is {field.datatype}",
         )
@@ -58,6 +60,9 @@ def fields(config: hook_pb2.Pad, inputs: Mapping[str, Field]) -> dict[str, Field
             )
             padded[name] = Field(name, field.datatype, _resized(config, field.shape))
     demands.settle()
+    if config.mask_output:
+        size = padded[config.columns[0]].shape[config.axis]
+        padded[config.mask_output] = Field(config.mask_output, "INT64", (size,))
     return {**inputs, **padded}
 
 
@@ -66,9 +71,18 @@ def build(config: hook_pb2.Pad) -> Callable[[Columns], Columns]:
 
     def pad(columns: Columns) -> Columns:
         _reject_longer(config, columns)
-        return columns.with_columns({name: _padded(config, columns[name]) for name in config.columns})
+        padded = {name: _padded(config, columns[name]) for name in config.columns}
+        if config.mask_output:
+            padded[config.mask_output] = _mask(config, columns[config.columns[0]])
+        return columns.with_columns(padded)
 
     return pad
+
+
+def _mask(config: hook_pb2.Pad, column: Column) -> Dense:
+    sizes = _sizes(column, config.axis)
+    size = max(0, _target(config, int(sizes.max(initial=-1))))
+    return Dense((np.arange(size) < sizes[:, None]).astype(np.int64))
 
 
 def _target(config: hook_pb2.Pad, longest: int) -> int:
@@ -82,15 +96,6 @@ def _target(config: hook_pb2.Pad, longest: int) -> int:
 
 def _resized(config: hook_pb2.Pad, shape: tuple[int, ...]) -> tuple[int, ...]:
     return (*shape[: config.axis], _target(config, shape[config.axis]), *shape[config.axis + 1 :])
-
-
-def _holds(datatype: str, value: float) -> bool:
-    if not is_numeric(datatype) or is_floating(datatype):
-        return True
-    if datatype == "BOOL":
-        return value in (0, 1)
-    limits = np.iinfo(NUMPY_DTYPES[datatype])
-    return float(value).is_integer() and limits.min <= int(value) <= limits.max
 
 
 def _reject_longer(config: hook_pb2.Pad, columns: Columns) -> None:

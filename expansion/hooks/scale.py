@@ -6,20 +6,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from expansion.contract._gen import hook_pb2
-from expansion.contract.fields import NUMPY_DTYPES, Field, is_floating
+from expansion.contract.fields import Field
 from expansion.errors import Problem
 from expansion.hooks.demands import (
     FLOATING_DATATYPES,
     NUMERIC,
     Demands,
+    computed,
     datatype_among,
-    elementwise,
     finite,
-    numbers,
+    floating_datatype,
+    in_place,
     required_names,
 )
 from expansion.tensors.columns import Columns, Dense, Ragged
@@ -57,7 +57,10 @@ def fields(config: hook_pb2.Scale, inputs: Mapping[str, Field]) -> dict[str, Fie
     demands.settle()
     return {
         **inputs,
-        **{field.name: Field(field.name, _datatype(config, field.datatype), field.shape) for field in scaled},
+        **{
+            field.name: Field(field.name, floating_datatype(config.datatype, field.datatype), field.shape)
+            for field in scaled
+        },
     }
 
 
@@ -65,22 +68,13 @@ def build(config: hook_pb2.Scale) -> Callable[[Columns], Columns]:
     """Returns the operation."""
     method = _affine(config.affine) if config.WhichOneof("method") == "affine" else _min_max(config.min_max)
 
+    def scaled(_: str, column: Dense | Ragged) -> Dense | Ragged:
+        return computed(column, floating_datatype(config.datatype, column.datatype), method)
+
     def scale(columns: Columns) -> Columns:
-        return columns.with_columns({name: _scaled(config, method, numbers(columns, name)) for name in config.columns})
+        return in_place(columns, config.columns, scaled)
 
     return scale
-
-
-def _scaled(config: hook_pb2.Scale, method: _Method, column: Dense | Ragged) -> Dense | Ragged:
-    dtype = NUMPY_DTYPES[_datatype(config, column.datatype)]
-    # FP32 does not hold every INT32 exactly: what is computed with is at least as wide as what comes in.
-    wide = np.result_type(column.values.dtype, dtype, np.float32)
-    with np.errstate(over="ignore", invalid="ignore"):
-        return elementwise(column, lambda values: method(values.astype(wide)).astype(dtype, copy=False))
-
-
-def _datatype(config: hook_pb2.Scale, datatype: str) -> str:
-    return config.datatype or (datatype if is_floating(datatype) else "FP32")
 
 
 # Both work in place, on the copy that the conversion made.

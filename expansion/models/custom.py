@@ -6,19 +6,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from expansion.contract._gen import model_pb2
 from expansion.contract.declared import check_fields
-from expansion.contract.fields import NUMPY_DTYPES, Field
+from expansion.contract.fields import Field
 from expansion.contract.permissions import Permission
 from expansion.errors import Problem, SystemicError, first_line
 from expansion.imports import check_arguments, check_name, construct
 from expansion.models.runtime import Runtime
-from expansion.models.signature import Model, Signature, column_of
+from expansion.models.signature import Model, Signature
 from expansion.tensors.arrays import stack
-from expansion.tensors.columns import Blobs, Column, Columns
+from expansion.tensors.columns import Column, Columns
+from expansion.tensors.results import declared_column
 
 _Arrays = dict[str, npt.NDArray[Any]]
 
@@ -134,17 +134,5 @@ def _columns(
     for name in outputs:
         if name not in results:
             raise SystemicError(f"{config.model_class} returned no {name!r}, which it is declared to")
-        columns[name] = _column(fields[name], results[name], row_count)
+        columns[name] = declared_column(fields[name], results[name], row_count)
     return columns
-
-
-def _column(field: Field, values: Any, row_count: int) -> Column:
-    """Makes a column of the declared datatype where that loses nothing: of Python's and other frameworks' numbers."""
-    if field.datatype == "BYTES":
-        elements = np.asarray(values, object)
-        return Blobs.of("BYTES", list(elements.ravel()), row_count, elements.shape[1:])
-    array = np.asarray(values)
-    dtype = NUMPY_DTYPES.get(field.datatype)
-    if dtype is not None and array.dtype != dtype and np.can_cast(array.dtype, dtype, "same_kind"):
-        array = array.astype(dtype)
-    return column_of(field.name, array, row_count)

@@ -5,14 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy.typing as npt
-import pyarrow as pa
-
-from expansion.contract.fields import Field, datatype_of
-from expansion.errors import SystemicError
-from expansion.tensors.columns import Blobs, Column, Columns, Dense
+from expansion.contract.fields import Field
+from expansion.tensors.columns import Column, Columns
+from expansion.tensors.results import column_of as column_of
 
 
 @dataclass(frozen=True)
@@ -53,41 +50,3 @@ class Model(Protocol):
             MemoryError: The batch is too large.
             SystemicError: The model can't do what it is asked, whatever the rows.
         """
-
-
-def column_of(output: str, array: npt.NDArray[Any], row_count: int) -> Column:
-    """Makes a column of what a model returned for one output.
-
-    Args:
-        output: Name of the output, for messages.
-        array: Array [row_count, *shape] of numbers, or of str (dtype object or U).
-        row_count: Number of rows that went in.
-
-    Returns:
-        The column; Dense is a view of the array.
-
-    Raises:
-        SystemicError: The array has another number of rows, or holds something that is no datatype.
-    """
-    if array.shape[:1] != (row_count,):
-        raise SystemicError(
-            f"output {output!r} has shape {list(array.shape)} for {row_count} rows; expected rows along its first axis"
-        )
-    if datatype_of(array.dtype):
-        return Dense(array)
-    return Blobs("STRING", _texts(output, array), array.shape[1:], row_count)
-
-
-def _texts(output: str, array: npt.NDArray[Any]) -> pa.Array:
-    """Returns the elements of an array of str, in row-major order, as a binary array of UTF-8."""
-    no_datatype = SystemicError(f"output {output!r} holds {array.dtype}, which is no datatype")
-    if array.dtype.kind not in "OU":
-        raise no_datatype
-    try:
-        # From objects, as pyarrow ends the texts of a U array at the first NUL.
-        elements = pa.array(array.ravel().astype(object, copy=False), from_pandas=False)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:  # of several types, or of none
-        raise no_datatype from error
-    if elements.null_count or not (pa.types.is_string(elements.type) or array.size == 0):
-        raise no_datatype
-    return elements.cast(pa.binary())

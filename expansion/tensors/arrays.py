@@ -24,12 +24,13 @@ def stack(columns: Columns, field: Field) -> npt.NDArray[Any]:
         field: The model input: datatype (empty keeps what numpy's promotion gives) and row shape, -1 for any size.
 
     Returns:
-        Array [rows, *shape] of the datatype, C-contiguous; dtype object of str or bytes for STRING and BYTES.
+        Array [rows, *shape] of the datatype, C-contiguous; dtype object of str for STRING and of bytes for BYTES,
+        of texts their UTF-8.
 
     Raises:
         BadRows: The rows do not have the shape that the input takes.
     """
-    arrays = [_array(column) for column in columns.values()]
+    arrays = [_array(column, field.datatype) for column in columns.values()]
     dtype = NUMPY_DTYPES.get(field.datatype)
     if len(arrays) > 1 or (arrays[0].ndim == 1 and len(field.shape) == 1):
         vectors = [array[:, None] if array.ndim == 1 else array for array in arrays]
@@ -49,11 +50,11 @@ def fits(shape: tuple[int, ...], expected: tuple[int, ...]) -> bool:
     return len(shape) == len(expected) and all(a == b or -1 in (a, b) for a, b in zip(shape, expected, strict=True))
 
 
-def _array(column: Column) -> npt.NDArray[Any]:
+def _array(column: Column, datatype: str) -> npt.NDArray[Any]:
     if isinstance(column, Dense):
         return column.values
     if isinstance(column, Blobs):
         elements = np.empty(len(column.array), object)
-        elements[:] = column.to_list()
+        elements[:] = column.array.to_pylist() if datatype == "BYTES" else column.to_list()
         return elements.reshape(len(column), *column.shape)
     raise TypeError("rows of unequal shape reached the model; they are grouped by shape before it")

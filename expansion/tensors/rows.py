@@ -12,6 +12,7 @@ import numpy.typing as npt
 from expansion.contract.fields import NUMPY_DTYPES, Field
 from expansion.contract.problems import null, shown
 from expansion.tensors.columns import Blobs, Column, Dense, Ragged
+from expansion.tensors.nulls import Fill
 
 
 class Converted(NamedTuple):
@@ -26,16 +27,19 @@ class Converted(NamedTuple):
     bad: dict[int, str]
 
 
-def to_column(values: Sequence[Any], field: Field) -> Converted:
+def to_column(values: Sequence[Any], field: Field, fill: Fill | None = None) -> Converted:
     """Makes a column of one field's values, one a row.
 
     Args:
         values: Python or numpy scalars, str, bytes, or (nested) sequences of numbers.
         field: What the values should be. Dimensions are -1.
+        fill: What takes the place of None, in a column of scalars. Default: None is no usable value.
 
     Returns:
         A Dense column where all rows have one shape, else a Ragged one; Blobs for STRING and BYTES.
     """
+    if fill is not None:
+        values = [fill if value is None else value for value in values]
     if all(value is not None for value in values):
         try:
             return Converted(_convert(values, field), {})

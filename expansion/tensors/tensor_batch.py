@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 
 from expansion.contract._gen.tensor_pb2 import TensorBatchBuffer, TensorBatchColumn, TensorBatchHeader
 from expansion.contract.fields import NUMPY_DTYPES, VARIABLE_LENGTH, Field
-from expansion.tensors.columns import Blobs, Column, Columns, Dense, Ragged
+from expansion.tensors.columns import Blobs, Column, Columns, Dense, Indices, Ragged
 
 MAGIC = b"BMTB"
 VERSION = 1
@@ -27,11 +27,11 @@ class Decoded(NamedTuple):
 
     Attributes:
         columns: Views of the TensorBatch's buffers.
-        nulls: For each row with a null, by index, which column is null.
+        nulls: Indices of the rows that have no value, by the column; only columns that have such rows.
     """
 
     columns: Columns
-    nulls: dict[int, str]
+    nulls: dict[str, Indices]
 
 
 def decode(data: bytes) -> Decoded:
@@ -44,7 +44,7 @@ def decode(data: bytes) -> Decoded:
     if header.rows < 0:
         raise ValueError(f"TensorBatch has {header.rows} rows")
     columns: dict[str, Column] = {}
-    nulls: dict[int, str] = {}
+    nulls: dict[str, Indices] = {}
     for column in header.columns:
         name = column.field.name
         if name in columns:
@@ -52,7 +52,9 @@ def decode(data: bytes) -> Decoded:
         columns[name] = _read_column(data, column, header.rows)
         if column.HasField("validity"):
             valid = _view(data, column.validity, np.dtype(np.uint8), (header.rows,), name)
-            nulls.update(dict.fromkeys(np.flatnonzero(valid == 0).tolist(), name))
+            rows = np.flatnonzero(valid == 0)
+            if len(rows):
+                nulls[name] = rows
     return Decoded(Columns(columns, header.rows), nulls)
 
 
@@ -114,13 +116,22 @@ def _view(
     return np.frombuffer(data, dtype, count, buffer.offset).reshape(shape) if count else np.empty(shape, dtype)
 
 
-def encode(columns: Columns) -> bytes:
-    """Writes columns as a TensorBatch. Dense columns of dtype object can't be written."""
+def encode(columns: Columns, nulls: Mapping[str, Indices] | None = None) -> bytes:
+    """Writes columns as a TensorBatch. Dense columns of dtype object can't be written.
+
+    Args:
+        columns: The columns; zeros or empty elements in rows that have no value.
+        nulls: Indices of the rows that have no value, by the column. Default: all have one.
+    """
     header = TensorBatchHeader(rows=columns.row_count)
     parts: list[tuple[TensorBatchBuffer, npt.NDArray[Any]]] = []
     for name, column in columns.items():
         entry = header.columns.add(field=Field(name, column.datatype, column.shape).to_proto())
-        for buffer_name, array in _buffers(column).items():
+        buffers = dict(_buffers(column))
+        if nulls and name in nulls:
+            buffers["validity"] = np.ones(columns.row_count, np.uint8)
+            buffers["validity"][nulls[name]] = 0
+        for buffer_name, array in buffers.items():
             buffer = getattr(entry, buffer_name)
             buffer.length = array.nbytes
             parts.append((buffer, np.ascontiguousarray(array)))

@@ -17,6 +17,7 @@ from expansion.contract.problems import at, did_you_mean
 from expansion.errors import ConfigError, Problem
 from expansion.models.signature import Signature
 from expansion.tensors.arrays import fits
+from expansion.tensors.nulls import Fill
 
 MODEL_ID = "model_id"
 
@@ -36,6 +37,7 @@ class Plan:
     Attributes:
         config: The configuration.
         features: The input's columns that hooks or the model read, as they come in.
+        fills: What a null of the input becomes, by the feature; nulls of other features are errors.
         inputs: The model's inputs.
         outputs: The model's outputs that are kept, by their name in the model, as prediction columns.
         predictions: The prediction columns after the post hooks, in order.
@@ -43,6 +45,7 @@ class Plan:
 
     config: RunInferenceConfig
     features: dict[str, Field]
+    fills: dict[str, Fill]
     inputs: tuple[ModelInput, ...]
     outputs: dict[str, Field]
     predictions: dict[str, Field]
@@ -89,7 +92,8 @@ def make_plan(config: RunInferenceConfig, input_fields: Fields, taken: Collectio
     read |= {name for model_input in inputs for name in model_input.columns}
     read |= {config.batching.weight_column, config.batching.length_column}
     used = {name: field for name, field in input_fields.items() if name in read}
-    return Plan(config, used, inputs, outputs, dict(predictions or {}))
+    fills = dict(_fills(config.pre_hooks, input_fields))
+    return Plan(config, used, fills, inputs, outputs, dict(predictions or {}))
 
 
 def _check_batching(batching: Batching, fields: Fields) -> Iterator[Problem]:
@@ -114,6 +118,20 @@ def _after_hooks(path: str, chain: Iterable[Hook], fields: Fields, problems: lis
             problems += at(f"{path}[{index}].{name}", error.problems)
             return None  # what the later hooks get is unknown
     return fields
+
+
+def _fills(chain: Iterable[Hook], input_fields: Fields) -> Iterator[tuple[str, Fill]]:
+    """Yields what nulls of the input become in each column that is first touched by a hook that fills them in."""
+    fields, untouched = input_fields, dict(input_fields)
+    for hook in chain:
+        _, message = hooks.operation(hook)
+        for name in hooks.columns_read(hook):
+            field = untouched.pop(name, None)
+            fill = hooks.null_fill(hook, field) if field else None
+            if fill is not None:
+                yield name, fill
+        fields = hooks.module_of(hook).fields(message, fields)
+        untouched = {name: field for name, field in untouched.items() if fields.get(name) == field}
 
 
 def _signature(config: RunInferenceConfig, problems: list[Problem]) -> Signature | None:
@@ -169,7 +187,7 @@ def _misfits(wanted: Field, columns: list[Field], numeric_only: bool) -> Iterato
 def _converts(source: str, target: str) -> bool:
     """Whether a datatype may be converted without being asked: what loses no value, and any number to a float."""
     if not (is_numeric(source) and is_numeric(target)):
-        return source == target
+        return source == target or (source, target) == ("STRING", "BYTES")  # its UTF-8
     return is_floating(target) or np.can_cast(NUMPY_DTYPES[source], NUMPY_DTYPES[target], "safe")
 
 

@@ -30,6 +30,7 @@ class PackRows(beam.DoFn):  # type: ignore[misc]
 
     def __init__(self, plan: Plan):
         self._features = plan.features
+        self._fills = plan.fills
         batching = plan.config.batching
         self._max_rows = batching.max_batch_size or DEFAULT_MAX_BATCH_SIZE
         self._max_element_bytes = batching.max_element_bytes or DEFAULT_MAX_ELEMENT_BYTES
@@ -70,7 +71,7 @@ class PackRows(beam.DoFn):  # type: ignore[misc]
         errors: dict[int, RowError] = {}
         for name, field in self._features.items():
             values = [getattr(row.value, name, None) for row in self._rows]
-            columns[name], bad = to_column(values, field)
+            columns[name], bad = to_column(values, field, self._fills.get(name))
             errors.update({index: RowError("ValueError", message) for index, message in bad.items()})
         carried = np.empty(len(self._rows), object)
         carried[:] = self._rows

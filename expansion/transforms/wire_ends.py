@@ -6,10 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import apache_beam as beam
+import numpy as np
 
 from expansion.contract.problems import null
 from expansion.tensors import tensor_batch
-from expansion.tensors.columns import Blobs, Columns
+from expansion.tensors.columns import Blobs, Columns, Dense
+from expansion.tensors.nulls import filled
 from expansion.transforms.batch import Batch, Failures
 from expansion.transforms.ends import ErrorBudget
 from expansion.transforms.isolation import RowError
@@ -19,20 +21,34 @@ from expansion.transforms.plan import MODEL_ID, Plan
 MAX_RESULT_BYTES = 16 << 20
 
 
+# Before the name of a carried column, that of another, which says where it was null before it was filled in.
+_NULLS_OF = "\0nulls of "
+
+
 class DecodeTensorBatch(beam.DoFn):  # type: ignore[misc]
-    """Views a TensorBatch as a Batch. Rows with a null feature fail."""
+    """Views a TensorBatch as a Batch. Nulls are filled in where the plan says so; other rows with a null fail."""
 
     def __init__(self, plan: Plan):
         config = plan.config.tensor_batch
         self._features = [field.name for field in config.columns]
         self._carried = [*config.opaque_columns, *config.return_columns]
+        self._fills = plan.fills
 
     def process(self, data: bytes) -> Iterator[Batch]:
         """Yields one Batch."""
         columns, nulls = tensor_batch.decode(data)
-        batch = Batch(columns.select(self._carried), columns.select(self._features))
-        errors = {row: RowError("ValueError", null(name)) for row, name in nulls.items()}
-        yield batch.without(errors, "decode")
+        features, carried = columns.select(self._features), columns.select(self._carried)
+        errors: dict[int, RowError] = {}
+        for name, rows in nulls.items():
+            if name in self._fills:
+                features = features.with_column(name, filled(features[name], rows, self._fills[name]))
+            else:
+                errors.update(dict.fromkeys(rows.tolist(), RowError("ValueError", null(name))))
+        for name in filter(self._fills.__contains__, self._carried):
+            is_null = np.zeros(columns.row_count, np.bool_)
+            is_null[nulls.get(name, [])] = True
+            carried = carried.with_column(_NULLS_OF + name, Dense(is_null))
+        yield Batch(carried, features).without(errors, "decode")
 
 
 class EncodeTensorBatch(beam.DoFn):  # type: ignore[misc]
@@ -54,9 +70,9 @@ class EncodeTensorBatch(beam.DoFn):  # type: ignore[misc]
         rows = max(1, MAX_RESULT_BYTES * len(batch) // max(1, columns.nbytes))
         for start in range(0, len(batch), rows):
             part = columns.slice(start, start + rows)
-            yield tensor_batch.encode(part.with_column(MODEL_ID, Blobs.constant(self._model_id, part.row_count)))
+            yield _encoded(part.with_column(MODEL_ID, Blobs.constant(self._model_id, part.row_count)))
         for failures in batch.failures:
-            yield beam.pvalue.TaggedOutput(self._errors, tensor_batch.encode(self._error_columns(failures)))
+            yield beam.pvalue.TaggedOutput(self._errors, _encoded(self._error_columns(failures)))
 
     def _error_columns(self, failures: Failures) -> Columns:
         count = len(failures.errors)
@@ -68,3 +84,14 @@ class EncodeTensorBatch(beam.DoFn):  # type: ignore[misc]
                 MODEL_ID: Blobs.constant(self._model_id, count),
             }
         )
+
+
+def _encoded(columns: Columns) -> bytes:
+    """Writes a TensorBatch in which columns that came with nulls have them again."""
+    kept = {name: column for name, column in columns.items() if not name.startswith(_NULLS_OF)}
+    nulls = {
+        name.removeprefix(_NULLS_OF): np.flatnonzero(column.values)
+        for name, column in columns.items()
+        if name not in kept and isinstance(column, Dense) and column.values.any()
+    }
+    return tensor_batch.encode(Columns(kept, columns.row_count), nulls)

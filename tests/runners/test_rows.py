@@ -219,3 +219,18 @@ def test_a_column_that_the_input_lacks_is_refused_before_the_pipeline_runs(iris_
         _ = pipeline | beam.Create([]).with_output_types(Flower) | RunInference(config)
     assert "inputs[0].columns" in str(error.value)
     assert "'dd'" in str(error.value)
+
+
+def test_a_null_that_impute_fills_in_is_still_a_null_in_the_output_row(models):
+    config = double_config(str(models / "identity_string.onnx"))
+    hooks = [{"impute": {"columns": ["note"], "text": "unknown"}}]
+    inputs = [{"name": "x", "columns": ["note"]}]
+    rows = [Sparse(0, None, "a"), Sparse(1, None, None), Sparse(2, None, "")]
+    with beam.Pipeline() as pipeline:
+        results = (
+            pipeline
+            | beam.Create(rows, reshuffle=False).with_output_types(Sparse)
+            | RunInference({**config, "pre_hooks": hooks, "inputs": inputs})
+        )
+        found = results["output"] | beam.Map(lambda row: (row.key, row.note, row.y))
+        assert_that(found, equal_to([(0, "a", "a"), (1, None, "unknown"), (2, "", "")]))

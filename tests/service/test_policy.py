@@ -8,11 +8,12 @@ import pytest
 import skops.io
 from sklearn.preprocessing import FunctionTransformer
 
+from expansion.contract._gen.model_pb2 import CustomModel
 from expansion.contract.permissions import Permission
 from expansion.models import onnx
 from expansion.service import environments
 from expansion.service.expand import ExpansionServicer
-from expansion.service.policy import Policy
+from expansion.service.policy import Policy, installed_hooks
 from expansion.transforms.config import read_config
 
 
@@ -78,3 +79,68 @@ def test_an_allowed_import_covers_what_is_below_it_and_nothing_else(monkeypatch,
     monkeypatch.setattr(onnx, "permissions", lambda message: iter([asked]))
     wire_config.model.onnx.uri = "model.onnx"
     assert (list(Policy({"--allow-import": [allowed]}).check(wire_config)) == []) is is_allowed
+
+
+@pytest.fixture
+def with_hook(java_request, wire_config):
+    """Returns a request for a pipeline with one custom hook."""
+
+    def with_hook(**code):
+        wire_config.pre_hooks.add(custom={"columns": ["x"], "outputs": [{"name": "x", "datatype": "FP32"}], **code})
+        return java_request("bytes", wire_config.SerializeToString())
+
+    return with_hook
+
+
+def test_inline_source_is_refused_unless_the_operator_allows_it(servicer, with_hook):
+    request = with_hook(source="raise SystemExit  # and nobody runs, or even parses this here: (")
+    assert servicer.Expand(request).error == (
+        "pre_hooks[0].custom.source: is set, which has workers run what a client sends; expected function, or start "
+        "the service with --allow-inline-source"
+    )
+    for option in ("--allow-import", "--allow-format"):
+        other = ExpansionServicer(environments.parse("docker:worker:1"), Policy({option: ["", "source"]}))
+        assert "--allow-inline-source" in other.Expand(request).error
+    permissive = ExpansionServicer(environments.parse("docker:worker:1"), Policy({"--allow-inline-source": [""]}))
+    assert "--allow-inline-source" not in permissive.Expand(request).error
+
+
+def test_a_function_is_refused_unless_the_operator_allows_it(servicer, with_hook):
+    request = with_hook(function="mine.text.strip")
+    assert servicer.Expand(request).error == (
+        "pre_hooks[0].custom.function: got 'mine.text.strip', which is imported and run by workers; expected another "
+        "kind of hook, or start the service with --allow-import mine.text.strip"
+    )
+    permissive = ExpansionServicer(environments.parse("docker:worker:1"), Policy({"--allow-import": ["mine"]}))
+    assert "--allow-import" not in permissive.Expand(request).error
+
+
+@pytest.fixture
+def installed_package(tmp_path, monkeypatch):
+    """A package that offers a hook, installed in this environment; it can't be imported."""
+    info = tmp_path / "mine-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
+    entry_points = "[beam_ml_expansion.hooks]\nstrip = mine.text:strip\nnested = mine:Text.clean [extra]\nbad = mine\n"
+    (info / "entry_points.txt").write_text(entry_points + "[console_scripts]\nrun = mine.main:main\n")
+    (tmp_path / "mine.py").write_text("raise SystemExit('imported on the host')")
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.mark.usefixtures("installed_package")
+def test_hooks_that_installed_packages_offer_as_entry_points_are_allowed_and_not_imported(with_hook):
+    assert {"mine.text.strip", "mine.Text.clean"} <= installed_hooks()
+    assert not {"mine", "mine.main.main"} & installed_hooks()
+    servicer = ExpansionServicer(environments.parse("docker:worker:1"))
+    assert "--allow-import" not in servicer.Expand(with_hook(function="mine.text.strip")).error
+    error = servicer.Expand(with_hook(function="mine.main.main")).error
+    assert error.startswith("pre_hooks[1].custom.function: got 'mine.main.main'")
+    assert len(error.splitlines()) == 1
+
+
+@pytest.mark.usefixtures("installed_package")
+def test_an_installed_hook_is_no_model(wire_config):
+    fields = [{"name": "x", "datatype": "FP32"}]
+    wire_config.model.custom.CopyFrom(CustomModel(model_class="mine.text.strip", inputs=fields, outputs=fields))
+    (problem,) = Policy().check(wire_config)
+    assert problem.message.endswith("start the service with --allow-import mine.text.strip")

@@ -79,3 +79,12 @@ def test_a_value_that_its_datatype_does_not_hold_is_named_and_never_wraps(dataty
     column, bad = to_column([good, value], Field("x", datatype))
     assert list(bad) == [1]
     assert column.to_rows()[0] == good
+
+
+def test_nulls_are_filled_in_where_there_is_something_to_fill_in():
+    column, bad = to_column([None, 2, "x", None], Field("x", "INT64"), 7)
+    assert (column.to_rows(), list(bad)) == ([7, 2, 0, 7], [2])
+    column, bad = to_column([None, "a", ""], Field("x", "STRING"), "")
+    assert (column.to_rows(), bad) == (["", "a", ""], {})
+    column, bad = to_column([None, True], Field("x", "BOOL"), False)
+    assert (column.to_rows(), bad) == ([False, True], {})

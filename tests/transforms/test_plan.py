@@ -110,6 +110,40 @@ def test_hooks_problems_have_the_hooks_path(two_inputs):
     assert list(problems(config, Field("a", "FP32"), Field("b", "FP32"))) == ["pre_hooks[0].scale.columns[0]"]
 
 
+def fills(two_inputs, *chain):
+    fields = Field("a", "INT64"), Field("b", "FP32"), Field("c", "STRING"), Field("d", "FP32", (-1,))
+    return plan({**two_inputs, "pre_hooks": chain}, *fields).fills
+
+
+def impute(*columns, value=7.0):
+    return {"impute": {"columns": columns, "value": value}}
+
+
+def test_nulls_are_filled_in_where_impute_is_the_first_hook_to_touch_a_column(two_inputs):
+    assert fills(two_inputs) == {}
+    assert fills(two_inputs, impute("a", "b", "c")) == {"a": 7, "b": 7.0, "c": ""}
+    assert fills(two_inputs, impute("a"), {"scale": {"columns": ["a"], "affine": {}}}, impute("b")) == {"a": 7, "b": 7}
+
+
+def test_nulls_get_the_value_of_the_first_of_several_imputes(two_inputs):
+    assert fills(two_inputs, impute("a", value=1), impute("a", "b", value=2)) == {"a": 1, "b": 2}
+
+
+def test_nulls_stay_where_an_earlier_hook_reads_or_changes_the_column(two_inputs):
+    scale = {"scale": {"columns": ["a"], "affine": {"factor": 2}}}
+    assert fills(two_inputs, scale, impute("a", "b", value=2.5)) == {"b": 2.5}
+    concat = {"concat": {"columns": ["a", "b"], "output": "ab"}}
+    assert fills(two_inputs, concat, impute("a")) == {}
+    cast = {"cast": {"columns": ["c"], "datatype": "FP32"}}
+    assert fills(two_inputs, cast, impute("c")) == {}
+    overwrite = {"threshold": {"column": "b", "output": "a"}}
+    assert fills(two_inputs, overwrite, impute("a", value=1)) == {}
+
+
+def test_nulls_stay_where_rows_have_no_known_size(two_inputs):
+    assert fills(two_inputs, impute("d")) == {}
+
+
 @pytest.mark.parametrize("name", ["sum", "model_id"])
 def test_a_prediction_may_not_have_the_name_of_a_column_of_the_output_row(two_inputs, name):
     config = {**two_inputs, "outputs": [{"source": "sum", "name": name}]}

@@ -111,20 +111,22 @@ class Reshape(_message.Message):
     def __init__(self, column: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Pad(_message.Message):
-    __slots__ = ("columns", "length", "multiple", "longest", "value", "axis")
+    __slots__ = ("columns", "length", "multiple", "longest", "value", "axis", "mask_output")
     COLUMNS_FIELD_NUMBER: _ClassVar[int]
     LENGTH_FIELD_NUMBER: _ClassVar[int]
     MULTIPLE_FIELD_NUMBER: _ClassVar[int]
     LONGEST_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     AXIS_FIELD_NUMBER: _ClassVar[int]
+    MASK_OUTPUT_FIELD_NUMBER: _ClassVar[int]
     columns: _containers.RepeatedScalarFieldContainer[str]
     length: int
     multiple: int
     longest: bool
     value: float
     axis: int
-    def __init__(self, columns: _Optional[_Iterable[str]] = ..., length: _Optional[int] = ..., multiple: _Optional[int] = ..., longest: bool = ..., value: _Optional[float] = ..., axis: _Optional[int] = ...) -> None: ...
+    mask_output: str
+    def __init__(self, columns: _Optional[_Iterable[str]] = ..., length: _Optional[int] = ..., multiple: _Optional[int] = ..., longest: bool = ..., value: _Optional[float] = ..., axis: _Optional[int] = ..., mask_output: _Optional[str] = ...) -> None: ...
 
 class OneHot(_message.Message):
     __slots__ = ("column", "depth", "categories", "output", "datatype")

@@ -12,8 +12,8 @@ import org.apache.beam.sdk.values.Row;
  * One feature column and how an element gives it: what a type without a Beam schema needs, and the
  * fast way for any type.
  *
- * <p>A function that returns null makes its element an error row, as does one that throws. NaN is
- * data.
+ * <p>A function that returns null makes its element an error row, unless an impute hook fills it
+ * in; so does one that throws. NaN is data.
  *
  * <p>{@code shape} is that of one row; -1 is a dimension whose size differs from row to row, of
  * which there may be one. No shape means a vector of any length. Tensors are flat, in row-major

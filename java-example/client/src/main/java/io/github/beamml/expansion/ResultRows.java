@@ -49,11 +49,9 @@ final class ResultRows<T> {
             MapElements.into(TypeDescriptors.rows())
                 .via(
                     prediction -> {
-                      List<Object> values =
-                          values(elementToRow.apply(prediction.element()), schema.getFieldCount());
-                      for (int i = 0; i < prediction.values().getFieldCount(); i++) {
-                        values.add(prediction.values().getValue(i));
-                      }
+                      List<Object> values = new ArrayList<>(schema.getFieldCount());
+                      values.addAll(elementToRow.apply(prediction.element()).getValues());
+                      values.addAll(prediction.values().getValues());
                       values.add(prediction.modelId());
                       return Row.withSchema(schema).attachValues(values);
                     }))
@@ -96,13 +94,5 @@ final class ResultRows<T> {
                                 error.message(),
                                 error.modelId())))
         .setRowSchema(schema);
-  }
-
-  private static List<Object> values(Row row, int capacity) {
-    List<Object> values = new ArrayList<>(capacity);
-    for (int i = 0; i < row.getFieldCount(); i++) {
-      values.add(row.getValue(i));
-    }
-    return values;
   }
 }

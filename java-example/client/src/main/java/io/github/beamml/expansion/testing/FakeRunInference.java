@@ -36,7 +36,7 @@ import org.apache.beam.sdk.values.TupleTagList;
  * <p>Models and hooks of the configuration are not run, nor checked: the function gets the features
  * as they are, as a row of one field for each, and returns what would be left after the post hooks.
  * If it throws, its element becomes an error of stage inference; a null feature makes one of stage
- * decode, as in the service.
+ * decode, as in the service where no impute hook fills it in.
  */
 public final class FakeRunInference implements Expander, AutoCloseable {
 
