@@ -71,7 +71,7 @@ class HookModule(Protocol):
 
 
 def columns_read(hook: hook_pb2.Hook) -> list[str]:
-    """Returns what a hook reads: by the contract's convention, the names in ``column``, ``…_column`` and ``columns``."""
+    """Returns what a hook reads: by the contract's convention, what is in ``column``, ``…_column`` and ``columns``."""
     _, message = operation(hook)
     fields = [field.name for field in message.DESCRIPTOR.fields]
     names = [getattr(message, name) for name in fields if name == "column" or name.endswith("_column")]

@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from expansion.contract._gen import model_pb2
 from expansion.contract.permissions import Permission
-from expansion.errors import ConfigError, Problem, SystemicError, first_line
-from expansion.files import looks_like, open_on_host, read_on_worker
-from expansion.models.onnx_graph import Graph, read_graph
+from expansion.errors import Problem, SystemicError, first_line
+from expansion.files import open_on_host, read_on_worker
+from expansion.models.onnx_graph import Graph, check_graph, no_model, read_graph
+from expansion.models.onnx_session import check_session, make_session
 from expansion.models.runtime import Runtime
 from expansion.models.signature import Signature, column_of
 from expansion.models.wire import WireError
@@ -26,6 +27,7 @@ def check(config: model_pb2.OnnxModel) -> Iterator[Problem]:
     """Yields what is wrong with the message by itself."""
     if not config.uri:
         yield Problem("uri", "missing; expected the path or URI of an .onnx file")
+    yield from check_session(config)
 
 
 def permissions(config: model_pb2.OnnxModel) -> Iterator[Permission]:
@@ -36,32 +38,24 @@ def permissions(config: model_pb2.OnnxModel) -> Iterator[Permission]:
 def signature(config: model_pb2.OnnxModel) -> Signature:
     """Returns the graph's inputs and outputs, read without the weights."""
     with open_on_host(config.uri) as file:
-        head = file.read(64)
-        try:
-            graph = read_graph(file)
-        except WireError as error:
-            raise ConfigError([Problem("uri", _no_model(config.uri, error, head))]) from error
-    if graph.problems:
-        raise ConfigError([Problem("uri", f"{config.uri!r}: {problem}") for problem in graph.problems])
-    return graph.signature
+        return check_graph(config.uri, file).signature
 
 
 def build(config: model_pb2.OnnxModel, runtime: Runtime = Runtime()) -> OnnxRuntimeModel:
     """Loads the model."""
     try:
-        import onnxruntime
+        import onnxruntime  # noqa: F401 - so that it is known to be there
     except ImportError as error:
         raise SystemicError("onnxruntime is missing; install beam-ml-expansion[onnx] on the workers") from error
 
     content = read_on_worker(config.uri)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = runtime.thread_count()
-    options.log_severity_level = 4  # fatal; errors are raised, and would be logged for every bad row
     try:
         graph = read_graph(io.BytesIO(content))
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        session = make_session(content, config, runtime)
     except WireError as error:
-        raise SystemicError(_no_model(config.uri, error, content[:64])) from error
+        raise SystemicError(no_model(config.uri, error, content[:64])) from error
+    except SystemicError:
+        raise
     except Exception as error:  # ONNX Runtime has an exception class for each of its error codes, all of them private
         raise SystemicError(f"ONNX Runtime can't load {config.uri!r}: {first_line(error)}") from error
     return OnnxRuntimeModel(session, graph)
@@ -93,8 +87,10 @@ class OnnxRuntimeModel:
             results = self._session.run(list(outputs), feed)
         except Exception as error:
             reason = first_line(error)
-            if "allocate memory" in reason:
+            if "allocate memory" in reason or "out of memory" in reason:
                 raise MemoryError(reason) from error
+            if "CUDA failure" in reason or "CUDA error" in reason:
+                raise SystemicError(f"the GPU failed: {reason}") from error
             if type(error).__module__.startswith("onnxruntime."):
                 raise ValueError(reason) from error
             raise
@@ -102,9 +98,3 @@ class OnnxRuntimeModel:
             if not isinstance(result, np.ndarray):
                 raise SystemicError(self._graph.signature.notes.get(name, f"output {name!r} is no tensor"))
         return list(results)
-
-
-def _no_model(uri: str, error: WireError, head: bytes) -> str:
-    """Says why a file is no ONNX model."""
-    guess = looks_like(head)
-    return f"{uri!r} is no ONNX model" + (guess or f", or only a part of one: {error}")

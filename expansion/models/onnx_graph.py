@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from expansion.contract.fields import Field
+from expansion.errors import ConfigError, Problem
+from expansion.files import looks_like
 from expansion.models.signature import Signature
 from expansion.models.wire import Span, WireError, WireReader, message, number
 
@@ -90,6 +92,38 @@ def read_graph(file: BinaryIO) -> Graph:
             external = external or lies_outside
     inputs = [value for value in inputs if value.name not in initialized]
     return _graph(inputs, outputs, external)
+
+
+def check_graph(uri: str, file: BinaryIO) -> Graph:
+    """Reads a model that is to be served, for its signature.
+
+    Args:
+        uri: Where it is, for messages.
+        file: It, opened and seekable.
+
+    Raises:
+        ConfigError: The file holds no ONNX model, or one that can't be served; the path of each problem is "uri".
+    """
+    head = file.read(64)
+    try:
+        graph = read_graph(file)
+    except WireError as error:
+        raise ConfigError([Problem("uri", no_model(uri, error, head))]) from error
+    if graph.problems:
+        raise ConfigError([Problem("uri", f"{uri!r}: {problem}") for problem in graph.problems])
+    return graph
+
+
+def no_model(uri: str, error: WireError, head: bytes) -> str:
+    """Says why a file is no ONNX model.
+
+    Args:
+        uri: Where it is.
+        error: What ``read_graph`` raised.
+        head: The first bytes of the file, 64 of them or all.
+    """
+    guess = looks_like(head)
+    return f"{uri!r} is no ONNX model" + (guess or f", or only a part of one: {error}")
 
 
 def _graph(inputs: list[_Value], outputs: list[_Value], external: bool) -> Graph:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -47,6 +48,21 @@ class Runtime:
                 "can use; set device to 'auto' or 'cpu', or run on workers with GPUs and their drivers"
             )
         return f"cuda:{index}"
+
+
+def cuda_gpu_count() -> int:
+    """Returns the number of GPUs that CUDA's driver lets this process use, for frameworks that do not say it.
+
+    It obeys CUDA_VISIBLE_DEVICES. Whether the framework itself can use CUDA is for the caller to know.
+    """
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:  # no NVIDIA driver
+        return 0
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return 0
+    return count.value
 
 
 def cores() -> int:

@@ -7,7 +7,6 @@ in XGBoost's interface for scikit-learn. A categorical feature takes the categor
 
 from __future__ import annotations
 
-import ctypes
 import io
 import re
 import threading
@@ -24,7 +23,7 @@ from expansion.contract.permissions import Permission
 from expansion.contract.problems import did_you_mean
 from expansion.errors import BadRows, ConfigError, Problem, SystemicError, first_line
 from expansion.files import open_on_host, read_on_worker
-from expansion.models.runtime import Runtime
+from expansion.models.runtime import Runtime, cuda_gpu_count
 from expansion.models.signature import Signature, column_of
 from expansion.models.xgboost_file import Learner, XGBoostFileError, read_learner
 from expansion.tensors.arrays import stack
@@ -68,7 +67,7 @@ def build(config: model_pb2.XGBoostModel, runtime: Runtime = Runtime()) -> XGBoo
     except ImportError as error:
         raise SystemicError("xgboost is missing; install beam-ml-expansion[xgboost] on the workers") from error
 
-    device = runtime.pick_device(_gpu_count() if xgboost.build_info().get("USE_CUDA") else 0)
+    device = runtime.pick_device(cuda_gpu_count() if xgboost.build_info().get("USE_CUDA") else 0)
     content = read_on_worker(config.uri)
     try:
         learner = read_learner(io.BytesIO(content))  # XGBoost ends the process on some files that are none
@@ -168,18 +167,6 @@ def _translated(error: ValueError) -> Exception:
 def _reason(error: Exception) -> str:
     """Returns the first line of a message, without the time and the line of source that XGBoost puts before it."""
     return _LOG_PREFIX.sub("", first_line(error))
-
-
-def _gpu_count() -> int:
-    """Returns the number of GPUs that CUDA lets this process use; XGBoost itself does not say."""
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return 0
-    count = ctypes.c_int(0)
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
-        return 0
-    return count.value
 
 
 def _no_model(uri: str, error: XGBoostFileError) -> str:

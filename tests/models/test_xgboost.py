@@ -13,7 +13,7 @@ from expansion.contract.fields import Field
 from expansion.errors import BadRows, ConfigError, SystemicError
 from expansion.models import xgboost
 from expansion.models.json_outline import OutlineError, read_json_outline
-from expansion.models.runtime import Runtime
+from expansion.models.runtime import Runtime, cuda_gpu_count
 from expansion.models.ubjson_outline import read_ubjson_outline
 from expansion.models.xgboost_file import read_learner
 
@@ -192,14 +192,14 @@ def test_several_threads_may_use_one_model(kind, saved, columns):
 
 
 def test_a_gpu_that_is_not_there_is_refused(saved):
-    if xgboost._gpu_count():
+    if cuda_gpu_count():
         pytest.skip("this machine has a GPU")
     with pytest.raises(SystemicError, match=r"device is 'cuda', and this worker has no GPU\(s\)"):
         xgboost.build(saved(train()), Runtime(device="cuda"))
 
 
 def test_predictions_of_a_gpu_are_those_of_the_cpu(saved, columns):
-    if not xgboost._gpu_count():
+    if not cuda_gpu_count():
         pytest.skip("this machine has no GPU")
     config = saved(train())
     on_gpu = xgboost.build(config, Runtime(device="cuda")).run({"X": columns(x=X)}, ["predict"])["predict"].values
