@@ -18,15 +18,13 @@ from expansion.tensors.columns import Blobs, Dense, Ragged
 BILINEAR = Image.Resampling.BILINEAR
 
 
-def pixels(height, width, channels=3, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (height, width, channels), np.uint8)
+def pixels(height, width):
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
 
 
-def encoded(image, form="PNG", **options):
-    if isinstance(image, np.ndarray):
-        image = Image.fromarray(image[:, :, 0] if image.shape[2:] == (1,) else image)
+def encoded(image, form="PNG"):
     file = io.BytesIO()
-    image.save(file, form, **options)
+    Image.fromarray(np.asarray(image)).save(file, form)
     return file.getvalue()
 
 

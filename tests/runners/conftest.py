@@ -1,8 +1,47 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Models for pipelines: small, real, made once."""
+"""What pipelines need, made once: models, small and real; the Java samples; a service that runs them."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def java_samples():
+    """Builds the Java samples; returns the directory where they are installed."""
+    subprocess.run(["gradle", "-p", "java-example", "-q", ":samples:installDist"], cwd=ROOT, check=True)
+    return ROOT / "java-example/samples/build/install/samples"
+
+
+@pytest.fixture(scope="module")
+def local_beam():
+    """Starts a service and a runner; returns the options of Java samples that name them."""
+    command = [str(Path(sys.executable).with_name("beam-ml-expansion")), "serve", "--local-runner", "--port=0"]
+    service = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    listening = next(line for line in service.stdout if line.startswith("LISTENING"))
+    expansion, job = re.search(r"expansion=(\S+) job=(\S+)", listening).groups()
+    yield [f"--expansionService={expansion}", f"--jobEndpoint={job}"]
+    service.terminate()
+    assert service.wait(30) == 0
+
+
+@pytest.fixture(scope="module")
+def run_sample(java_samples, local_beam):
+    """Runs a Java sample; returns what it printed."""
+
+    def run_sample(name, *options):
+        command = ["java", "-cp", f"{java_samples}/lib/*", f"io.github.beamml.samples.{name}", *local_beam, *options]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-4000:]
+        return done.stdout
+
+    return run_sample
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 
 import csv
 import os
-import re
 import runpy
 import subprocess
 import sys
@@ -14,7 +13,6 @@ import pytest
 pytestmark = pytest.mark.runner
 
 ROOT = Path(__file__).parents[2]
-SAMPLES = ROOT / "java-example/samples/build/install/samples/bin/samples"
 
 
 @pytest.fixture(scope="module")
@@ -25,29 +23,10 @@ def demo(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module", autouse=True)
-def samples():
-    """Builds the Java samples."""
-    subprocess.run(["gradle", "-p", "java-example", "-q", ":samples:installDist"], cwd=ROOT, check=True)
-
-
 @pytest.fixture(scope="module")
-def java_digits(samples):
-    """Runs the Java sample; returns what it printed."""
-    command = [str(Path(sys.executable).with_name("beam-ml-expansion")), "serve", "--local-runner", "--port=0"]
-    service = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    listening = next(line for line in service.stdout if line.startswith("LISTENING"))
-    expansion, job = re.search(r"expansion=(\S+) job=(\S+)", listening).groups()
-
-    def run(*options):
-        addresses = [f"--expansionService={expansion}", f"--jobEndpoint={job}"]
-        done = subprocess.run([str(SAMPLES), *addresses, *options], cwd=ROOT, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr[-4000:]
-        return done.stdout
-
-    yield run
-    service.terminate()
-    assert service.wait(30) == 0
+def samples(java_samples):
+    """The script that starts the Java sample."""
+    return str(java_samples / "bin/samples")
 
 
 def rows_of(path):
@@ -56,11 +35,11 @@ def rows_of(path):
 
 
 @pytest.mark.parametrize(("framework", "suffix"), [("onnx", "onnx"), ("sklearn", "skops")])
-def test_java_and_python_predict_the_same_row_by_row(demo, java_digits, tmp_path, framework, suffix):
+def test_java_and_python_predict_the_same_row_by_row(demo, run_sample, tmp_path, framework, suffix):
     config = tmp_path / f"{framework}.yaml"
     text = (ROOT / f"examples/digits/{framework}.yaml").read_text()
     config.write_text(text.replace("build/demo", str(demo)))
-    printed = java_digits(f"--config={config}", f"--input={demo}/digits_test.csv", f"--output={tmp_path}")
+    printed = run_sample("Digits", f"--config={config}", f"--input={demo}/digits_test.csv", f"--output={tmp_path}")
     python = [sys.executable, "examples/digits/pipeline.py", f"--config={config}", f"--input={demo}/digits_test.csv"]
     subprocess.run([*python, f"--output={tmp_path}/python.csv"], cwd=ROOT, check=True, capture_output=True)
     java_rows, python_rows = rows_of(tmp_path / "predictions.csv"), rows_of(tmp_path / "python.csv")
@@ -72,7 +51,7 @@ def test_java_and_python_predict_the_same_row_by_row(demo, java_digits, tmp_path
     assert rows_of(tmp_path / "errors.csv") == []
 
 
-def test_a_hundred_thousand_rows_of_which_one_in_a_hundred_is_bad_are_all_accounted_for(demo, java_digits, tmp_path):
+def test_a_hundred_thousand_rows_of_which_one_in_a_hundred_is_bad_are_all_accounted_for(demo, run_sample, tmp_path):
     with (demo / "digits_test.csv").open(newline="") as file:
         header, *digits = csv.reader(file)
     with (tmp_path / "many.csv").open("w", newline="") as file:
@@ -82,7 +61,7 @@ def test_a_hundred_thousand_rows_of_which_one_in_a_hundred_is_bad_are_all_accoun
             _, label, *pixels = digits[row % len(digits)]
             writer.writerow([row, label, *(["NaN"] if row % 100 == 0 else [pixels[0]]), *pixels[1:]])
     options = ["--config=examples/digits/sklearn.yaml", f"--modelUri={demo}/digits.skops", f"--output={tmp_path}"]
-    java_digits(f"--input={tmp_path}/many.csv", *options)
+    run_sample("Digits", f"--input={tmp_path}/many.csv", *options)
     good, bad = rows_of(tmp_path / "predictions.csv"), rows_of(tmp_path / "errors.csv")
     assert sorted(int(row[0]) for row in bad) == list(range(0, 100_000, 100))
     assert sorted(int(row[0]) for row in good) == sorted(set(range(100_000)) - set(range(0, 100_000, 100)))
@@ -90,22 +69,22 @@ def test_a_hundred_thousand_rows_of_which_one_in_a_hundred_is_bad_are_all_accoun
     assert all("NaN" in message for _, _, message in bad)
 
 
-def test_without_an_address_the_sample_starts_a_service_and_stops_it(demo, tmp_path):
+def test_without_an_address_the_sample_starts_a_service_and_stops_it(demo, samples, tmp_path):
     environment = {**os.environ, "BEAM_ML_EXPANSION_COMMAND": str(Path(sys.executable).with_name("beam-ml-expansion"))}
     options = [f"--modelUri={demo}/digits.onnx", f"--input={demo}/digits_test.csv", f"--output={tmp_path}"]
     before = _local_runners()
-    subprocess.run([str(SAMPLES), *options], cwd=ROOT, env=environment, check=True, capture_output=True)
+    subprocess.run([samples, *options], cwd=ROOT, env=environment, check=True, capture_output=True)
     assert len(rows_of(tmp_path / "predictions.csv")) == 898
     assert _local_runners() <= before
 
 
-def test_a_mistake_in_the_configuration_reaches_java_as_one_plain_message(demo, tmp_path):
+def test_a_mistake_in_the_configuration_reaches_java_as_one_plain_message(demo, samples, tmp_path):
     config = tmp_path / "wrong.yaml"
     text = (ROOT / "examples/digits/onnx.yaml").read_text()
     config.write_text(text.replace("build/demo", str(demo)).replace("columns: [pixels]", "columns: [pixel]"))
     environment = {**os.environ, "BEAM_ML_EXPANSION_COMMAND": str(Path(sys.executable).with_name("beam-ml-expansion"))}
     options = [f"--config={config}", f"--input={demo}/digits_test.csv", f"--output={tmp_path}"]
-    done = subprocess.run([str(SAMPLES), *options], cwd=ROOT, env=environment, capture_output=True, text=True)
+    done = subprocess.run([samples, *options], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode != 0
     assert "pre_hooks[0].scale.columns[0]: there is no column 'pixel'; did you mean 'pixels'?" in done.stderr
     assert 'File "' not in done.stderr  # no Python traceback

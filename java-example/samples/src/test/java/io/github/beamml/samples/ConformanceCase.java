@@ -11,6 +11,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Base64;
 import java.util.List;
 import org.apache.beam.sdk.schemas.Schema;
 import org.apache.beam.sdk.schemas.Schema.FieldType;
@@ -115,6 +116,8 @@ final class ConformanceCase {
         return Double.parseDouble(json.asText());
       case STRING:
         return json.asText();
+      case BYTES:
+        return Base64.getDecoder().decode(json.asText());
       default:
         throw new IllegalArgumentException("no case had " + datatype + " yet");
     }
