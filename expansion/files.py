@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -74,7 +75,11 @@ def local_copy(uri: str) -> Iterator[Path]:
 
 
 def _download(uri: str, folder: Path) -> Path:
-    """Copies a file, or all files below a directory, into a folder; returns where it is."""
+    """Copies a file, or all files below a directory, into a folder; returns where it is.
+
+    Raises:
+        SystemicError: It can't be read, or has a file whose name leads out of it, as an object store allows.
+    """
     from apache_beam.io.filesystems import FileSystems
 
     target = folder / uri.rsplit("/", 1)[1]
@@ -83,12 +88,26 @@ def _download(uri: str, folder: Path) -> Path:
     except Exception as error:  # each filesystem raises its own
         raise SystemicError(f"can't read {uri!r}: {_reason(error)}") from error
     if not below:
-        target.write_bytes(read_on_worker(uri))
+        _copy(uri, target)
     for file in below:
-        part = target / file.path.removeprefix(uri + "/")
+        name = file.path.removeprefix(uri + "/")
+        if not name or name.endswith("/"):
+            continue  # an object that stands for a directory
+        part = target / name
+        if ".." in part.parts or target not in part.parents:
+            raise SystemicError(f"can't copy {file.path!r}: its name leads out of {uri!r}")
         part.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(read_on_worker(file.path))
+        _copy(file.path, part)
     return target
+
+
+def _copy(uri: str, path: Path) -> None:
+    """Copies a file piece by piece: weights may be larger than memory."""
+    try:
+        with _open(uri) as source, path.open("wb") as copy:
+            shutil.copyfileobj(source, copy, 1 << 20)
+    except Exception as error:  # each filesystem raises its own
+        raise SystemicError(f"can't read {uri!r}: {_reason(error)}") from error
 
 
 def looks_like(head: bytes) -> str:

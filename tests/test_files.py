@@ -4,7 +4,7 @@ import os
 import pytest
 
 from expansion.errors import ConfigError, SystemicError
-from expansion.files import looks_like, open_on_host, read_on_worker
+from expansion.files import local_copy, looks_like, open_on_host, read_on_worker
 
 
 def problem_of(uri):
@@ -42,6 +42,49 @@ def test_what_is_no_regular_file_is_not_opened(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     assert problem_of(str(tmp_path)).endswith("it is a directory")
     assert problem_of(str(tmp_path / "pipe")).endswith("it is not a regular file")
+
+
+def test_a_local_directory_is_used_where_it_is(tmp_path):
+    for uri in (str(tmp_path), f"file://{tmp_path}"):
+        with local_copy(uri) as path:
+            assert path == tmp_path
+    with pytest.raises(SystemicError, match="there is no such file"), local_copy(str(tmp_path / "none")):
+        pass
+
+
+def test_a_directory_of_an_object_store_is_copied_whole_and_the_copy_removed(object_store):
+    object_store.update(
+        {
+            "objects://bucket/net/saved_model.pb": b"graph",
+            "objects://bucket/net/variables/": b"",
+            "objects://bucket/net/variables/variables.index": b"index",
+            "objects://bucket/net/assets/deep/words.txt": b"words",
+            "objects://bucket/net2/other": b"not this one",
+        }
+    )
+    with local_copy("objects://bucket/net/") as path:
+        assert path.name == "net"
+        copied = {str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*") if file.is_file()}
+        assert copied == {
+            "saved_model.pb": b"graph",
+            "variables/variables.index": b"index",
+            "assets/deep/words.txt": b"words",
+        }
+    assert not path.exists()
+
+
+def test_a_single_object_is_copied_under_its_name_and_a_missing_one_is_said(object_store):
+    object_store["objects://bucket/net.keras"] = b"net"
+    with local_copy("objects://bucket/net.keras") as path:
+        assert (path.name, path.read_bytes()) == ("net.keras", b"net")
+    with pytest.raises(SystemicError, match="there is no such file"), local_copy("objects://bucket/none"):
+        pass
+
+
+def test_an_object_whose_name_leads_out_of_the_directory_is_not_copied(object_store):
+    object_store["objects://evil/net/../../escaped"] = b"x"
+    with pytest.raises(SystemicError, match="its name leads out of"), local_copy("objects://evil/net"):
+        pass
 
 
 def test_an_unknown_filesystem_is_a_problem():

@@ -61,6 +61,11 @@ def test_strings_become_an_array_of_str():
     assert stack(Columns({"x": column}, 2), Field("x", "STRING", (-1,))).tolist() == [["a", "b"], ["c", "d"]]
 
 
+def test_strings_become_their_utf_8_where_bytes_are_wanted():
+    column = Blobs.of("STRING", ["ż", ""], 2)
+    assert stack(Columns({"x": column}, 2), Field("x", "BYTES")).tolist() == ["ż".encode(), b""]
+
+
 def test_an_unknown_size_fits_any():
     assert fits((3, 4), (-1, 4))
     assert fits((-1,), (4,))
