@@ -5,14 +5,18 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
+from expansion.errors import ExpansionError
 from expansion.service import serve as service
+from expansion.service import wheels
 from expansion.service.ports import is_loopback
 
-# Formats of model files that run code from the file when workers load them.
-_UNSAFE_FORMATS = ("joblib", "pickle")
+# Formats of model files that have workers run code when they load them: what the file holds, or what it names.
+_UNSAFE_FORMATS = ("joblib", "pickle", "keras", "tensorrt-engine")
 _MODULE = re.compile(r"\w+(\.\w+)*")
 _TYPE = re.compile(r"\w+(\.\w+)+")
 
@@ -29,6 +33,15 @@ def _check_imports(context: click.Context, option: click.Parameter, names: tuple
         if not _MODULE.fullmatch(name):
             raise click.BadParameter(f"got {name!r}; expected a dotted name, such as mycompany.models")
     return names
+
+
+def _read_wheels(context: click.Context, option: click.Parameter, paths: Sequence[Path]) -> tuple[wheels.Wheel, ...]:
+    try:
+        read = tuple(wheels.read(path) for path in paths)
+        wheels.require_distinct(read)
+    except ExpansionError as error:
+        raise click.BadParameter(str(error)) from None
+    return read
 
 
 @click.group("beam-ml-expansion", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -65,7 +78,8 @@ def main() -> None:
     "allowed_formats",
     type=click.Choice(_UNSAFE_FORMATS),
     multiple=True,
-    help="Let clients name model files of this format, which run code from the file on workers. May be repeated.",
+    help="Let clients name model files of this format, which have workers run code that the file holds, or that it "
+    "names (keras). May be repeated.",
 )
 @click.option(
     "--trust-type",
@@ -83,7 +97,24 @@ def main() -> None:
     callback=_check_imports,
     multiple=True,
     help="Let clients name this module, class or function, and all that is below it, for workers to import and run: "
-    "model classes, custom models and custom hooks. May be repeated.",
+    "model classes, custom models and custom hooks. May be repeated.  [default: hooks that installed packages offer as "
+    "entry points of group beam_ml_expansion.hooks]",
+)
+@click.option(
+    "--allow-inline-source",
+    is_flag=True,
+    help="Let clients send Python source as custom hooks, for workers to run. Whoever reaches the service can then run "
+    "anything there.",
+)
+@click.option(
+    "--worker-package",
+    "worker_packages",
+    metavar="WHEEL",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    callback=_read_wheels,
+    multiple=True,
+    help="A package that workers get before they start, such as one with custom hooks. What it depends on they have, "
+    "are given too, or get from the package index. May be repeated.",
 )
 @click.option(
     "--local-runner",
@@ -111,6 +142,8 @@ def serve(
     allowed_formats: tuple[str, ...],
     trusted_types: tuple[str, ...],
     allowed_imports: tuple[str, ...],
+    allow_inline_source: bool,
+    worker_packages: tuple[wheels.Wheel, ...],
     local_runner: bool,
     job_port: int,
     exit_with_parent: bool,
@@ -133,9 +166,17 @@ def serve(
         "--allow-format": allowed_formats,
         "--trust-type": trusted_types,
         "--allow-import": allowed_imports,
+        "--allow-inline-source": ("",) if allow_inline_source else (),  # which takes no value
     }
     settings = service.Settings(
-        host, port, local_runner, job_port, environment, {k: v for k, v in allowed.items() if v}, exit_with_parent
+        host,
+        port,
+        local_runner,
+        job_port,
+        environment,
+        {k: v for k, v in allowed.items() if v},
+        exit_with_parent,
+        worker_packages,
     )
     sys.exit(service.run(settings))
 

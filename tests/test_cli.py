@@ -34,6 +34,7 @@ def test_the_help_of_serve_shows_defaults_and_the_promise():
     assert "default: 8097" in text
     assert "only this machine" in text
     assert "LISTENING expansion=HOST:PORT" in text
+    assert "--allow-inline-source Let clients send Python source as custom hooks" in text
 
 
 def test_serve_listens_on_loopback_and_8097_unless_told_otherwise(settings):
@@ -43,12 +44,13 @@ def test_serve_listens_on_loopback_and_8097_unless_told_otherwise(settings):
 
 def test_every_option_reaches_the_service(settings):
     arguments = "--host 0.0.0.0 --insecure --port 1 --environment docker:x --allow-format joblib --allow-format pickle"
-    arguments += " --trust-type a.B --trust-type a.b.C --allow-import mine.models"
+    arguments += " --trust-type a.B --trust-type a.b.C --allow-import mine.models --allow-inline-source"
     assert run("serve", *arguments.split(), "--exit-with-parent").exit_code == 0
     allowed = {
         "--allow-format": ("joblib", "pickle"),
         "--trust-type": ("a.B", "a.b.C"),
         "--allow-import": ("mine.models",),
+        "--allow-inline-source": ("",),
     }
     assert settings == [serve.Settings("0.0.0.0", 1, False, 0, "docker:x", allowed, True)]  # noqa: S104
 

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
+from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.transforms import environments
 
 from expansion.errors import ConfigError, Problem
@@ -21,27 +23,29 @@ def default_spec() -> str:
     return f"docker:{environments.DockerEnvironment.default_docker_image()}"
 
 
-def parse(spec: str) -> environments.Environment:
+def parse(spec: str, artifacts: Iterable[beam_runner_api_pb2.ArtifactInformation] = ()) -> environments.Environment:
     """Parses a SPEC.
 
     Args:
         spec: ``docker:IMAGE``, ``process:COMMAND`` (a worker's ``boot`` program) or ``external:HOST:PORT`` (a running
             worker pool).
+        artifacts: What workers retrieve before they start. Default: nothing.
 
     Returns:
-        The environment, with the capabilities of the Beam version that runs here and no artifacts.
+        The environment, with the artifacts, and with the capabilities of the Beam version that runs here.
 
     Raises:
         ConfigError: If the SPEC has another form.
     """
     kind, _, value = spec.partition(":")
+    capabilities = environments.python_sdk_capabilities()
     value = value.strip()
     if kind == "docker" and value and not re.search(r"\s", value):
-        return environments.DockerEnvironment.from_container_image(value)
+        return environments.DockerEnvironment.from_container_image(value, artifacts=artifacts)
     if kind == "process" and value:
-        return environments.ProcessEnvironment(value, capabilities=environments.python_sdk_capabilities())
+        return environments.ProcessEnvironment(value, capabilities=capabilities, artifacts=artifacts)
     if kind == "external":
         address = _ADDRESS.fullmatch(value)
         if address and 0 < int(address[2]) < 65536:
-            return environments.ExternalEnvironment(value, capabilities=environments.python_sdk_capabilities())
+            return environments.ExternalEnvironment(value, capabilities=capabilities, artifacts=artifacts)
     raise ConfigError([Problem("environment", f"got {spec[:100]!r}; expected {FORMS}")])

@@ -1,13 +1,14 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """A Beam worker process of the local runner.
 
-``python -m expansion.service.local_worker`` imports what every worker needs, waits for a line ``WORKER_ID
-CONTROL_ADDRESS`` on standard input, and then serves that runner until it closes the connection, or until standard
-input ends.
+``python -m expansion.service.local_worker`` imports what every worker needs, waits for a line ``[WORKER_ID,
+CONTROL_ADDRESS, FOLDERS]``, JSON, on standard input, and then serves that runner until it closes the connection, or
+until standard input ends. Its job's packages are imported from the folders.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 
@@ -22,11 +23,12 @@ def main() -> None:
 
     import expansion.transforms.run_inference  # noqa: F401
 
-    assignment = sys.stdin.readline().split()
+    assignment = sys.stdin.readline()
     if not assignment:  # the local runner ended
         return
     lifeline.watch(lambda: os._exit(1))
-    worker_id, control_address = assignment
+    worker_id, control_address, folders = json.loads(assignment)
+    sys.path[:0] = folders
     SdkHarness(control_address, worker_id=worker_id, state_cache_size=0, data_buffer_time_limit_ms=-1).run()
 
 

@@ -10,14 +10,14 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib import metadata
 
 from expansion.contract import urns
 from expansion.errors import ConfigError, ExpansionError
-from expansion.service import frameworks, lifeline, logs
+from expansion.service import frameworks, lifeline, logs, wheels
 
 _LOCAL_RUNNER_START_SECS = 60.0
 _LOCAL_RUNNER_STOP_SECS = 15.0
@@ -42,6 +42,7 @@ class Settings:
     environment: str | None
     allowed: Mapping[str, Collection[str]]
     exit_with_parent: bool
+    worker_packages: Sequence[wheels.Wheel] = ()
 
 
 def run(settings: Settings) -> int:
@@ -90,22 +91,27 @@ class _Stop:
 
 
 def _serve(settings: Settings, runner: subprocess.Popen[str] | None, stop: _Stop) -> int:
+    if runner and settings.environment is None:
+        for wheel in settings.worker_packages:
+            wheel.require_runs_here()
     frameworks.refuse()
     # Only now: these import Beam, which imports frameworks where it finds them.
-    from expansion.service import environments
+    from expansion.service import artifacts, environments
     from expansion.service.policy import Policy
     from expansion.service.server import ExpansionServer
 
     local = _wait_until_ready(runner, stop) if runner else None
     spec = settings.environment or (f"external:{local.workers}" if local else environments.default_spec())
+    packages = artifacts.of_wheels(settings.worker_packages)
     try:
-        environment = environments.parse(spec)
+        environment = environments.parse(spec, [package.information for package in packages])
     except ConfigError as error:
         raise ExpansionError(f"--{error}") from None
     policy = Policy(settings.allowed)
-    server = ExpansionServer(settings.host, settings.port, environment, policy)
+    server = ExpansionServer(settings.host, settings.port, environment, policy, packages)
     workers = spec if settings.environment or local else f"{spec}; they need this package, see --environment"
-    print(_greeting(server.address, workers, local), flush=True)
+    staged = [wheel.file_name for wheel in settings.worker_packages]
+    print(_greeting(server.address, workers, staged, local), flush=True)
     stop.wait()
     server.drain()
     return stop.exit_code
@@ -119,7 +125,7 @@ class _LocalRunner:
     workers: str
 
 
-def _greeting(address: str, workers: str, local: _LocalRunner | None) -> str:
+def _greeting(address: str, workers: str, staged: Sequence[str], local: _LocalRunner | None) -> str:
     """Returns what is served, how to call it, and the line that programs wait for."""
     # "All interfaces" is no address to call.
     called = re.sub(r"^(0\.0\.0\.0|\[::\])", socket.gethostname(), address)
@@ -128,6 +134,7 @@ def _greeting(address: str, workers: str, local: _LocalRunner | None) -> str:
         f"  serves   {urns.RUN_INFERENCE}",
         f"           {urns.RUN_INFERENCE_SCHEMA_TRANSFORM}",
         f"  workers  {workers}",
+        *(f"           with {file_name}" for file_name in staged),
         f'  Java     elements.apply(RunInference.of(Models.onnx("digits.onnx")).withExpansionService("{called}"))',
         f'  Python   rows | ExternalTransform("{urns.RUN_INFERENCE}", config.SerializeToString(), "{called}")',
     ]

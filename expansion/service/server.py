@@ -3,15 +3,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 from apache_beam.portability.api import beam_artifact_api_pb2_grpc, beam_expansion_api_pb2, beam_expansion_api_pb2_grpc
-from apache_beam.runners.pipeline_context import PipelineContext
 from apache_beam.transforms.environments import Environment
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from expansion.service.artifacts import ArtifactServicer
+from expansion.service.artifacts import Artifact, ArtifactServicer
 from expansion.service.expand import ExpansionServicer
 from expansion.service.policy import Policy
 from expansion.service.ports import require_free_port
@@ -32,6 +32,7 @@ class ExpansionServer:
         port: Port to listen on; 0 takes a free one.
         environment: Where expanded steps run.
         policy: What the operator lets clients ask for. Default: nothing that may run code from a model's file.
+        artifacts: The environment's, to serve. Default: none.
 
     Attributes:
         address: HOST:PORT that it listens on.
@@ -40,7 +41,14 @@ class ExpansionServer:
         PortError: If the port is in use, or the host is none of this machine's.
     """
 
-    def __init__(self, host: str, port: int, environment: Environment, policy: Policy | None = None):
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        environment: Environment,
+        policy: Policy | None = None,
+        artifacts: Iterable[Artifact] = (),
+    ):
         # Without so_reuseport=0 two servers on one port start happily and each gets some of the calls.
         options = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", MAX_REQUEST_BYTES)]
         self._server = grpc.server(
@@ -55,9 +63,8 @@ class ExpansionServer:
         beam_expansion_api_pb2_grpc.add_ExpansionServiceServicer_to_server(
             ExpansionServicer(environment, policy), self._server
         )
-        issued = environment.to_runner_api(PipelineContext()).dependencies
         beam_artifact_api_pb2_grpc.add_ArtifactRetrievalServiceServicer_to_server(
-            ArtifactServicer(issued), self._server
+            ArtifactServicer(artifacts), self._server
         )
         require_free_port(host, port)
         shown_host = f"[{host}]" if ":" in host else host

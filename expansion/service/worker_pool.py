@@ -7,17 +7,21 @@ workers behind when it is killed, and never reads the pipe that it gives them as
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
 import time
+import zipfile
 from collections.abc import Callable
 
 import grpc
 from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc
 from apache_beam.utils import thread_pool_executor
 
+from expansion.errors import first_line
 from expansion.service import lifeline
+from expansion.service.worker_packages import WorkerPackages
 
 _STOP_SECS = 5.0
 
@@ -37,6 +41,7 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):  # type
         self._closed = False
         self._spare: subprocess.Popen[str] | None = None
         self._workers: dict[str, subprocess.Popen[str]] = {}
+        self._packages = WorkerPackages()
         self._server = grpc.server(thread_pool_executor.shared_unbounded_instance())
 
     def start(self, host: str) -> str:
@@ -50,7 +55,15 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):  # type
     def StartWorker(  # noqa: N802
         self, request: beam_fn_api_pb2.StartWorkerRequest, context: grpc.ServicerContext | None = None
     ) -> beam_fn_api_pb2.StartWorkerResponse:
-        """Starts a worker that serves ``control_endpoint``; it ends when the runner closes that connection."""
+        """Starts a worker that serves ``control_endpoint``; it ends when the runner closes that connection.
+
+        It can import the packages that were staged for it.
+        """
+        try:
+            folders = self._packages.folders(request)
+        except (grpc.RpcError, OSError, zipfile.BadZipFile) as error:
+            reason = error.details() if isinstance(error, grpc.Call) else first_line(error)
+            return beam_fn_api_pb2.StartWorkerResponse(error=f"staged packages: {reason}")
         with self._lock:
             if self._closed:
                 return beam_fn_api_pb2.StartWorkerResponse(error="the local runner is shutting down")
@@ -58,7 +71,7 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):  # type
             worker = spare if spare is not None and spare.poll() is None else _start_process()
             self._workers[request.worker_id] = worker
         assert worker.stdin is not None  # noqa: S101 - a pipe, as lifeline.start promises
-        worker.stdin.write(f"{request.worker_id} {request.control_endpoint.url}\n")
+        worker.stdin.write(json.dumps([request.worker_id, request.control_endpoint.url, folders]) + "\n")
         worker.stdin.flush()
         threading.Thread(target=self._reap, args=(request.worker_id, worker), daemon=True).start()
         return beam_fn_api_pb2.StartWorkerResponse()
@@ -74,11 +87,12 @@ class WorkerPool(beam_fn_api_pb2_grpc.BeamFnExternalWorkerPoolServicer):  # type
         return beam_fn_api_pb2.StopWorkerResponse()
 
     def close(self) -> None:
-        """Stops all workers and starts no more."""
+        """Stops all workers, starts no more, and removes what was unpacked for them."""
         with self._lock:
             self._closed = True
             workers = [*self._workers.values(), *([self._spare] if self._spare else [])]
         _stop(workers)
+        self._packages.close()
         self._server.stop(None)
 
     def _reap(self, worker_id: str, worker: subprocess.Popen[str]) -> None:
