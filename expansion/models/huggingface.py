@@ -1,8 +1,8 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """huggingface: models of transformers, run by PyTorch.
 
-A directory is read as the service and the workers see it. What the hub has (hf://) only workers read: they download JSON,
-text and safetensors files, into the hub's own cache, and check them as the service checks a directory.
+A directory is read as the service and the workers see it. What the hub has (hf://) only workers read: they download
+JSON, text and safetensors files, into the hub's own cache, and check them as the service checks a directory.
 """
 
 from __future__ import annotations
@@ -80,9 +80,8 @@ def build(config: model_pb2.HuggingFaceModel, runtime: Runtime = Runtime()) -> M
 
     The number of threads is PyTorch's, of the whole process: of several models the one that is loaded last sets it.
     """
-    os.environ.setdefault(
-        "USE_TF", "0"
-    )  # transformers 4 imports TensorFlow where it is, which does not go with PyTorch
+    # transformers 4 imports TensorFlow where it finds it, which ends a process that has Triton, as PyTorch may.
+    os.environ.setdefault("USE_TF", "0")
     try:
         import torch
 

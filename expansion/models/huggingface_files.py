@@ -1,8 +1,8 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """What a directory of a Hugging Face model says of itself, read as data.
 
-config.json and its neighbours are those of ``save_pretrained`` of transformers; modules.json and the folders that it names
-are those of sentence-transformers (https://sbert.net/docs/sentence_transformer/usage/custom_models.html).
+config.json and its neighbours are those of ``save_pretrained`` of transformers; modules.json and the folders that it
+names are those of sentence-transformers (https://sbert.net/docs/sentence_transformer/usage/custom_models.html).
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import Any
 
 from expansion.errors import ConfigError, Problem
 from expansion.files import open_on_host
+from expansion.models.safetensors_file import damage
 
 _MAX_JSON_BYTES = 4 << 20  # the names of 21,000 classes are 1 MiB
-_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+_WEIGHTS = "model.safetensors"  # or several files that model.safetensors.index.json names
 _PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
 _SAVE_SAFELY = "load the model with transformers and save it with save_pretrained, which writes safetensors"
 
@@ -26,6 +27,12 @@ _HEADS = {
     "image-classification": ("ForImageClassification", "ForImageClassificationWithTeacher"),
     "text-generation": ("ForCausalLM", "LMHeadModel"),
 }
+
+# Models whose positions begin after the index of the padding token, as in RobertaEmbeddings of transformers.
+_PADDED_POSITIONS = (
+    "camembert", "data2vec-text", "esm", "ibert", "lilt", "longformer", "luke", "mpnet", "roberta",
+    "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
+)  # fmt: skip
 
 # Pooling modes by the field that older versions of sentence-transformers write for each.
 _POOLING_FIELDS = {
@@ -81,7 +88,7 @@ def read_files(uri: str, task: str) -> ModelFiles:
     reader = _Reader(uri.rstrip("/"))
     config = reader.json_object("config.json")
     problems = [reader.problem(message) for message in (*_missing(reader, task), *_misfits(config, task))]
-    files = ModelFiles(max_positions=_size(config, "max_position_embeddings", "n_positions"))
+    files = ModelFiles(max_positions=_positions(config))
     if task == "sentence-embedding":
         try:
             files = _sentence_embedding(reader, config, files.max_positions)
@@ -108,6 +115,11 @@ class _Reader:
                 return True
         except ConfigError:
             return False
+
+    def weights_damage(self) -> str:
+        """Returns what is wrong with the weights' file; empty if nothing is."""
+        with open_on_host(f"{self._uri}/{_WEIGHTS}") as file:
+            return damage(file)
 
     def json_object(self, name: str) -> Mapping[str, Any]:
         """Returns the object in a JSON file.
@@ -138,20 +150,23 @@ class _Reader:
 
 
 def _missing(reader: _Reader, task: str) -> Iterator[str]:
-    """Yields which files are missing."""
-    if not any(reader.has(name) for name in _WEIGHTS):
+    """Yields which files are missing, or damaged as far as that shows without loading them."""
+    if reader.has(_WEIGHTS):
+        if reader.weights_damage():
+            yield f"{_WEIGHTS}: {reader.weights_damage()}; copy it again"
+    elif not reader.has(f"{_WEIGHTS}.index.json"):
         if any(reader.has(name) for name in _PICKLED):
             yield f"its weights are a Python pickle (.bin), which can run code; {_SAVE_SAFELY}"
         else:
-            yield f"it has no weights in model.safetensors; {_SAVE_SAFELY}"
+            yield f"it has no weights in {_WEIGHTS}; {_SAVE_SAFELY}"
     if task == "image-classification":
         if not reader.has("preprocessor_config.json"):
             yield (
-                "it has no preprocessor_config.json, which says how images are scaled; save the image processor beside "
-                "the model with its save_pretrained"
+                "it has no preprocessor_config.json, which says how images are scaled; save its image processor, "
+                "AutoImageProcessor.from_pretrained(…), beside the model"
             )
     elif not reader.has("tokenizer.json"):
-        yield "it has no tokenizer.json; save AutoTokenizer.from_pretrained(…) beside the model with its save_pretrained"
+        yield "it has no tokenizer.json; save its tokenizer, AutoTokenizer.from_pretrained(…), beside the model"
 
 
 def _misfits(config: Mapping[str, Any], task: str) -> Iterator[str]:
@@ -161,6 +176,9 @@ def _misfits(config: Mapping[str, Any], task: str) -> Iterator[str]:
             "it needs Python code of its own (auto_map in config.json), which is never run; use a model of an "
             "architecture that transformers has, or a custom model"
         )
+    kernel = _kernel(config)
+    if kernel:
+        yield f"config.json names code of the hub, {kernel[:200]!r}, which is never run; take it out"
     if not isinstance(config.get("model_type"), str):
         yield "config.json names no model_type; expected a model of transformers"
     names = config.get("architectures") or []
@@ -171,6 +189,31 @@ def _misfits(config: Mapping[str, Any], task: str) -> Iterator[str]:
         yield f"{got}; {task} needs a class whose name ends in {' or '.join(heads[:2])}"
     if task == "sentence-embedding" and config.get("is_encoder_decoder"):
         yield "it is an encoder with a decoder; sentence-embedding needs a model of one part"
+
+
+def _kernel(config: Mapping[str, Any]) -> str:
+    """Returns the repository of the hub whose code transformers would run as this config's attention; empty if none.
+
+    It is named as attn_implementation or the like, of the model or of a part of it:
+    https://huggingface.co/docs/transformers/attention_interface
+    """
+    values: list[tuple[str, Any]] = [("", config)]
+    while values:
+        name, value = values.pop()
+        if isinstance(value, str) and "_implementation" in name and "/" in value:
+            return value
+        if isinstance(value, dict):  # a part of the model, or a name for each part
+            values += [(f"{name}.{key}", part) for key, part in value.items()]
+    return ""
+
+
+def _positions(config: Mapping[str, Any]) -> int:
+    """Returns the number of tokens that a model has positions for; 0 where it does not say."""
+    count = _size(config, "max_position_embeddings", "n_positions")
+    padding = config.get("pad_token_id")
+    if config.get("model_type") in _PADDED_POSITIONS and count:
+        return max(1, count - (padding if type(padding) is int else 1) - 1)
+    return count
 
 
 def _sentence_embedding(reader: _Reader, config: Mapping[str, Any], max_positions: int) -> ModelFiles:

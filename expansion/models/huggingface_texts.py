@@ -1,5 +1,5 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Texts on their way into a model of transformers. Imported by workers only: it imports PyTorch and transformers."""
+"""Texts on their way through a model of transformers. Imported by workers only: it imports PyTorch and transformers."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import transformers
 
-from expansion.errors import SystemicError, first_line
+from expansion.errors import BadRows, SystemicError, first_line
 
 Tokens = dict[str, list[list[int]]]
 
-# Tokens with their padding that go through the model in one call: enough to keep a GPU busy, and cores.
+# Tokens with their padding that go through the model in one call: enough to keep cores busy, and a GPU.
 _TOKENS_AT_ONCE = 8192
 _NO_LIMIT = 1 << 20  # a tokenizer that knows of no length says 10^30
 
 
 class Texts:
-    """A tokenizer.
+    """A tokenizer, and the way of texts through it and a model.
 
     Attributes:
         tokenizer: That of transformers.
@@ -31,50 +33,76 @@ class Texts:
         path: Directory of its files.
         max_tokens: Tokens after which texts are cut; 0 is what the tokenizer says.
         max_positions: Tokens that the model has positions for; 0 is unknown.
-        is_prompt: Whether the model continues the texts: they are never cut, and are padded on the left.
+        new_tokens: Tokens that the model adds to each text, if it does: such texts are never cut, and are padded on the
+            left.
 
     Raises:
         SystemicError: It has no token to pad with.
     """
 
-    def __init__(self, path: Path, max_tokens: int, max_positions: int, is_prompt: bool = False):
+    def __init__(self, path: Path, max_tokens: int, max_positions: int, new_tokens: int = 0):
         self.tokenizer = transformers.AutoTokenizer.from_pretrained(
             path, local_files_only=True, trust_remote_code=False
         )
-        limits = [limit for limit in (max_tokens or self.tokenizer.model_max_length, max_positions) if limit]
-        self._max_tokens = None if is_prompt or min(limits) > _NO_LIMIT else min(limits)
-        if is_prompt:
+        limit = min(max_tokens or self.tokenizer.model_max_length, max_positions or _NO_LIMIT)
+        self._max_tokens = limit if limit < _NO_LIMIT and not new_tokens else None
+        self._new_tokens = new_tokens
+        if new_tokens:
             self.tokenizer.padding_side = "left"
             if self.tokenizer.pad_token is None:  # it is masked, so any token will do
                 self.tokenizer.pad_token = self.tokenizer.eos_token
         if self.tokenizer.pad_token is None:
             raise SystemicError("the tokenizer has no padding token; give it one and save it again")
-        # It says that padding what is tokenized already is slow; but only so are texts sorted by length.
+        # transformers 4 warns that to tokenize and pad apart is slow; to pad texts of all lengths together is slower.
         self.tokenizer.deprecation_warnings["Asking-to-pad-a-fast-tokenizer"] = True
         # Cutting and padding are set in the tokenizer, for all threads: https://github.com/huggingface/tokenizers/issues/537
         self._lock = threading.Lock()
 
-    def tokens(self, texts: Sequence[str]) -> Tokens:
-        """Returns the tokens of each text, cut, and what else the model takes of each."""
+    def tokens(self, texts: Sequence[str], start: int | None = None) -> Tokens:
+        """Returns the tokens of each text, cut, and what else the model takes of each.
+
+        Args:
+            texts: Texts.
+            start: The token to put where a text has none, as the empty one may.
+
+        Raises:
+            BadRows: Some texts have no tokens, and there is no start.
+        """
         with self._lock:
-            found = self.tokenizer(
+            encoded = self.tokenizer(
                 list(texts), truncation=self._max_tokens is not None, max_length=self._max_tokens, padding=False
             )
-        return dict(found)
+        found: Tokens = dict(encoded)
+        empty = [row for row, ids in enumerate(found["input_ids"]) if not ids]
+        if start is not None:
+            for row in empty:
+                found["input_ids"][row], found["attention_mask"][row] = [start], [1]
+        elif empty:
+            raise BadRows(dict.fromkeys(empty, "the text has no tokens; expected at least one"))
+        return found
 
-    def batches(self, tokens: Tokens, device: Any) -> Iterator[tuple[list[int], Any]]:
-        """Yields texts of similar length together, padded, the longest first.
+    def compute(self, tokens: Tokens, model: Any, call: Callable[[Any], npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        """Computes something of texts, those of similar length together.
+
+        Args:
+            tokens: What ``tokens`` gave; at least one text.
+            model: The model, for its device.
+            call: From its arguments, tensors [texts, tokens], to an array [texts, …].
 
         Returns:
-            Indices of the texts; and the model's arguments, tensors [texts, tokens].
+            Array [texts, …], in the order of the texts.
         """
-        lengths = [len(ids) for ids in tokens["input_ids"]]
-        order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
-        while order:
-            count = max(1, _TOKENS_AT_ONCE // max(1, lengths[order[0]]))
-            rows, order = order[:count], order[count:]
+        lengths = np.array([len(ids) for ids in tokens["input_ids"]])
+        order = np.argsort(-lengths, kind="stable")  # where memory is too little, the longest say so at once
+        parts: list[npt.NDArray[Any]] = []
+        start = 0
+        while start < len(order):
+            rows = order[start : start + max(1, _TOKENS_AT_ONCE // (int(lengths[order[start]]) + self._new_tokens))]
             part = {name: [values[row] for row in rows] for name, values in tokens.items()}
-            yield rows, self.tokenizer.pad(part, padding=True, return_tensors="pt").to(device)
+            with inference():
+                parts.append(call(self.tokenizer.pad(part, padding=True, return_tensors="pt").to(model.device)))
+            start += len(rows)
+        return np.concatenate(parts)[np.argsort(order)]
 
 
 @contextmanager
@@ -89,6 +117,7 @@ def inference() -> Iterator[None]:
         with torch.inference_mode():
             yield
     except torch.OutOfMemoryError as error:
+        torch.cuda.empty_cache()
         raise MemoryError(first_line(error)) from error
     except RuntimeError as error:
         reason = first_line(error)
