@@ -39,6 +39,7 @@ def run_sample(java_samples, local_beam):
         command = ["java", "-cp", f"{java_samples}/lib/*", f"io.github.beamml.samples.{name}", *local_beam, *options]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-4000:]
+        assert "Exception" not in done.stderr, done.stderr  # nor does what it prints alarm anybody
         return done.stdout
 
     return run_sample

@@ -14,6 +14,7 @@ import org.apache.beam.sdk.fn.server.GrpcFnServer;
 import org.apache.beam.sdk.options.PipelineOptions;
 import org.apache.beam.sdk.options.PipelineOptionsFactory;
 import org.apache.beam.sdk.options.PortablePipelineOptions;
+import org.apache.beam.sdk.options.SdkHarnessOptions;
 import org.apache.beam.vendor.grpc.v1p69p0.io.grpc.ManagedChannel;
 
 /**
@@ -58,7 +59,7 @@ public final class LocalBeam implements AutoCloseable {
     this.expansionService = expansionService;
     this.jobEndpoint = jobEndpoint;
     try {
-      this.workers = new ExternalWorkerService(PipelineOptionsFactory.create()).start();
+      this.workers = new ExternalWorkerService(workerOptions()).start();
       this.nothingToStage = Files.createTempFile("beam-ml-expansion-", ".txt");
     } catch (Exception e) {
       throw new ExpansionException("cannot start workers for Java steps: " + e.getMessage(), e);
@@ -144,6 +145,16 @@ public final class LocalBeam implements AutoCloseable {
         service.close();
       }
     }
+  }
+
+  /**
+   * Options of the workers. What they log goes where all of this JVM does: sent through the runner,
+   * it would take the JVM's logging over, and end with errors when a job does.
+   */
+  private static PipelineOptions workerOptions() {
+    PipelineOptions options = PipelineOptionsFactory.create();
+    options.as(SdkHarnessOptions.class).setEnableLogViaFnApi(false);
+    return options;
   }
 
   private static void checkLibraries() {
