@@ -4,19 +4,15 @@ package io.github.beamml.samples;
 import io.github.beamml.expansion.ExpansionOptions;
 import io.github.beamml.expansion.Feature;
 import io.github.beamml.expansion.InferenceError;
-import io.github.beamml.expansion.LocalBeam;
 import io.github.beamml.expansion.Prediction;
 import io.github.beamml.expansion.Predictions;
 import io.github.beamml.expansion.RunInference;
 import java.io.IOException;
-import java.util.Arrays;
 import org.apache.beam.sdk.Pipeline;
 import org.apache.beam.sdk.PipelineResult;
 import org.apache.beam.sdk.io.TextIO;
 import org.apache.beam.sdk.options.Default;
 import org.apache.beam.sdk.options.Description;
-import org.apache.beam.sdk.options.PipelineOptionsFactory;
-import org.apache.beam.sdk.options.PortablePipelineOptions;
 import org.apache.beam.sdk.transforms.Filter;
 import org.apache.beam.sdk.transforms.MapElements;
 import org.apache.beam.sdk.values.PCollection;
@@ -66,24 +62,9 @@ public final class Digits {
     void setOutput(String value);
   }
 
-  /**
-   * Runs the sample: on this machine, unless --runner says otherwise; with --jobEndpoint, on that
-   * job service.
-   */
+  /** Runs the sample; {@link Launcher} says where. */
   public static void main(String[] args) throws IOException {
-    Options options = PipelineOptionsFactory.fromArgs(args).as(Options.class);
-    String jobEndpoint = options.as(PortablePipelineOptions.class).getJobEndpoint();
-    if (Arrays.stream(args).anyMatch(arg -> arg.startsWith("--runner="))) {
-      run(options);
-      return;
-    }
-    try (LocalBeam beam =
-        jobEndpoint == null
-            ? LocalBeam.start()
-            : LocalBeam.attach(options.getExpansionService(), jobEndpoint)) {
-      beam.configure(options);
-      run(options);
-    }
+    Launcher.launch(args, Options.class, Digits::run);
   }
 
   private static void run(Options options) throws IOException {
@@ -101,17 +82,13 @@ public final class Digits {
         .apply("Format", MapElements.into(TypeDescriptors.strings()).via(Digits::format))
         .apply(
             "WritePredictions",
-            write(options, "predictions.csv").withHeader("id,label,predicted,score"));
+            Csv.write(options.getOutput(), "predictions.csv", "id,label,predicted,score"));
     predictions
         .errors()
         .apply("FormatErrors", MapElements.into(TypeDescriptors.strings()).via(Digits::formatError))
-        .apply("WriteErrors", write(options, "errors.csv").withHeader("id,stage,message"));
+        .apply("WriteErrors", Csv.write(options.getOutput(), "errors.csv", "id,stage,message"));
 
-    PipelineResult result = pipeline.run();
-    PipelineResult.State state = result.waitUntilFinish();
-    if (state != PipelineResult.State.DONE) {
-      throw new IllegalStateException("the pipeline ended as " + state);
-    }
+    PipelineResult result = Launcher.finish(pipeline);
     System.out.print(Evaluation.read(options.getOutput() + "/predictions.csv"));
     System.out.print(ModelMetrics.describe(result));
   }
@@ -121,10 +98,6 @@ public final class Digits {
         RunInference.<Digit>fromConfig(options.getConfig())
             .feature(Feature.ofFloats("pixels", Digit::pixels, Digit.PIXELS));
     return options.getModelUri() == null ? classify : classify.modelUri(options.getModelUri());
-  }
-
-  private static TextIO.Write write(Options options, String file) {
-    return TextIO.write().to(options.getOutput() + "/" + file).withoutSharding();
   }
 
   private static String format(Prediction<Digit> prediction) {
@@ -137,8 +110,7 @@ public final class Digits {
     return error.element().id
         + ","
         + error.stage()
-        + ",\""
-        + error.message().replace("\"", "\"\"")
-        + "\"";
+        + ","
+        + Csv.quoted(error.message());
   }
 }

@@ -4,12 +4,10 @@ package io.github.beamml.samples;
 import io.github.beamml.expansion.ExpansionOptions;
 import io.github.beamml.expansion.Feature;
 import io.github.beamml.expansion.InferenceError;
-import io.github.beamml.expansion.LocalBeam;
 import io.github.beamml.expansion.Prediction;
 import io.github.beamml.expansion.Predictions;
 import io.github.beamml.expansion.RunInference;
 import java.io.IOException;
-import java.util.Arrays;
 import java.util.Map;
 import org.apache.beam.sdk.Pipeline;
 import org.apache.beam.sdk.PipelineResult;
@@ -18,8 +16,6 @@ import org.apache.beam.sdk.io.FileIO;
 import org.apache.beam.sdk.io.TextIO;
 import org.apache.beam.sdk.options.Default;
 import org.apache.beam.sdk.options.Description;
-import org.apache.beam.sdk.options.PipelineOptionsFactory;
-import org.apache.beam.sdk.options.PortablePipelineOptions;
 import org.apache.beam.sdk.transforms.DoFn;
 import org.apache.beam.sdk.transforms.Filter;
 import org.apache.beam.sdk.transforms.MapElements;
@@ -81,24 +77,9 @@ public final class Images {
     void setOutput(String value);
   }
 
-  /**
-   * Runs the sample: on this machine, unless --runner says otherwise; with --jobEndpoint, on that
-   * job service.
-   */
+  /** Runs the sample; {@link Launcher} says where. */
   public static void main(String[] args) throws IOException {
-    Options options = PipelineOptionsFactory.fromArgs(args).as(Options.class);
-    String jobEndpoint = options.as(PortablePipelineOptions.class).getJobEndpoint();
-    if (Arrays.stream(args).anyMatch(arg -> arg.startsWith("--runner="))) {
-      run(options);
-      return;
-    }
-    try (LocalBeam beam =
-        jobEndpoint == null
-            ? LocalBeam.start()
-            : LocalBeam.attach(options.getExpansionService(), jobEndpoint)) {
-      beam.configure(options);
-      run(options);
-    }
+    Launcher.launch(args, Options.class, Images::run);
   }
 
   private static void run(Options options) throws IOException {
@@ -120,17 +101,13 @@ public final class Images {
         .apply("Format", ParDo.of(new FormatFn(labels)).withSideInputs(labels))
         .apply(
             "WritePredictions",
-            write(options, "predictions.csv").withHeader(HEADER + ",predicted,score"));
+            Csv.write(options.getOutput(), "predictions.csv", HEADER + ",predicted,score"));
     predictions
         .errors()
         .apply("FormatErrors", MapElements.into(TypeDescriptors.strings()).via(Images::formatError))
-        .apply("WriteErrors", write(options, "errors.csv").withHeader("file,stage,message"));
+        .apply("WriteErrors", Csv.write(options.getOutput(), "errors.csv", "file,stage,message"));
 
-    PipelineResult result = pipeline.run();
-    PipelineResult.State state = result.waitUntilFinish();
-    if (state != PipelineResult.State.DONE) {
-      throw new IllegalStateException("the pipeline ended as " + state);
-    }
+    PipelineResult result = Launcher.finish(pipeline);
     System.out.print(Evaluation.read(options.getOutput() + "/predictions.csv"));
     System.out.print(ModelMetrics.describe(result));
   }
@@ -156,10 +133,6 @@ public final class Images {
             MapElements.into(new TypeDescriptor<KV<String, String>>() {})
                 .via(line -> KV.of(line.split(",")[0], line.split(",")[1])))
         .apply("LabelOfFile", View.asMap());
-  }
-
-  private static TextIO.Write write(Options options, String file) {
-    return TextIO.write().to(options.getOutput() + "/" + file).withoutSharding();
   }
 
   /** Puts the label of a file beside its prediction. */
@@ -188,8 +161,7 @@ public final class Images {
     return error.element()
         + ","
         + error.stage()
-        + ",\""
-        + error.message().replace("\"", "\"\"")
-        + "\"";
+        + ","
+        + Csv.quoted(error.message());
   }
 }

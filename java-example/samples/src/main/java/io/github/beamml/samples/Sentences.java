@@ -4,7 +4,6 @@ package io.github.beamml.samples;
 import io.github.beamml.expansion.ExpansionOptions;
 import io.github.beamml.expansion.Feature;
 import io.github.beamml.expansion.InferenceError;
-import io.github.beamml.expansion.LocalBeam;
 import io.github.beamml.expansion.Prediction;
 import io.github.beamml.expansion.Predictions;
 import io.github.beamml.expansion.RunInference;
@@ -16,8 +15,6 @@ import org.apache.beam.sdk.PipelineResult;
 import org.apache.beam.sdk.io.TextIO;
 import org.apache.beam.sdk.options.Default;
 import org.apache.beam.sdk.options.Description;
-import org.apache.beam.sdk.options.PipelineOptionsFactory;
-import org.apache.beam.sdk.options.PortablePipelineOptions;
 import org.apache.beam.sdk.transforms.Create;
 import org.apache.beam.sdk.transforms.DoFn;
 import org.apache.beam.sdk.transforms.Filter;
@@ -80,24 +77,9 @@ public final class Sentences {
     void setOutput(String value);
   }
 
-  /**
-   * Runs the sample: on this machine, unless --runner says otherwise; with --jobEndpoint, on that
-   * job service.
-   */
+  /** Runs the sample; {@link Launcher} says where. */
   public static void main(String[] args) throws IOException {
-    Options options = PipelineOptionsFactory.fromArgs(args).as(Options.class);
-    String jobEndpoint = options.as(PortablePipelineOptions.class).getJobEndpoint();
-    if (Arrays.stream(args).anyMatch(arg -> arg.startsWith("--runner="))) {
-      run(options);
-      return;
-    }
-    try (LocalBeam beam =
-        jobEndpoint == null
-            ? LocalBeam.start()
-            : LocalBeam.attach(options.getExpansionService(), jobEndpoint)) {
-      beam.configure(options);
-      run(options);
-    }
+    Launcher.launch(args, Options.class, Sentences::run);
   }
 
   private static void run(Options options) {
@@ -108,22 +90,22 @@ public final class Sentences {
     PCollectionView<List<Prediction<String>>> all = embedded.apply("All", View.asList());
     embedded
         .apply("FindNearest", ParDo.of(new NearestFn(all, options.getQuery())).withSideInputs(all))
-        .apply("WriteNearest", write(options, "nearest.csv").withHeader("sentence,nearest,cosine"));
+        .apply(
+            "WriteNearest",
+            Csv.write(options.getOutput(), "nearest.csv", "sentence,nearest,cosine"));
     embedded
         .apply("Format", MapElements.into(TypeDescriptors.strings()).via(Sentences::format))
         .apply(
-            "WriteEmbeddings", write(options, "embeddings.csv").withHeader("sentence,embedding"));
+            "WriteEmbeddings", Csv.write(options.getOutput(), "embeddings.csv", "sentence,embedding"));
     predictions
         .errors()
         .apply(
             "FormatErrors", MapElements.into(TypeDescriptors.strings()).via(Sentences::formatError))
-        .apply("WriteErrors", write(options, "errors.csv").withHeader("sentence,stage,message"));
+        .apply(
+            "WriteErrors",
+            Csv.write(options.getOutput(), "errors.csv", "sentence,stage,message"));
 
-    PipelineResult result = pipeline.run();
-    PipelineResult.State state = result.waitUntilFinish();
-    if (state != PipelineResult.State.DONE) {
-      throw new IllegalStateException("the pipeline ended as " + state);
-    }
+    PipelineResult result = Launcher.finish(pipeline);
     System.out.println("wrote " + options.getOutput() + "/nearest.csv");
     System.out.print(ModelMetrics.describe(result));
   }
@@ -145,10 +127,6 @@ public final class Sentences {
         RunInference.<String>fromConfig(options.getConfig())
             .feature(Feature.ofString("text", sentence -> sentence));
     return options.getModelUri() == null ? embed : embed.modelUri(options.getModelUri());
-  }
-
-  private static TextIO.Write write(Options options, String file) {
-    return TextIO.write().to(options.getOutput() + "/" + file).withoutSharding();
   }
 
   /** Compares a sentence with all others, which workers hold in memory: for some ten thousand. */
@@ -182,7 +160,7 @@ public final class Sentences {
           highest = cosine;
         }
       }
-      out.output(quoted(sentence.element()) + "," + quoted(nearest) + "," + highest);
+      out.output(Csv.quoted(sentence.element()) + "," + Csv.quoted(nearest) + "," + highest);
     }
   }
 
@@ -197,14 +175,10 @@ public final class Sentences {
 
   private static String format(Prediction<String> prediction) {
     String embedding = Arrays.toString(prediction.getDoubles(EMBEDDING));
-    return quoted(prediction.element()) + "," + quoted(embedding);
+    return Csv.quoted(prediction.element()) + "," + Csv.quoted(embedding);
   }
 
   private static String formatError(InferenceError<String> error) {
-    return quoted(error.element()) + "," + error.stage() + "," + quoted(error.message());
-  }
-
-  private static String quoted(String text) {
-    return "\"" + text.replace("\"", "\"\"") + "\"";
+    return Csv.quoted(error.element()) + "," + error.stage() + "," + Csv.quoted(error.message());
   }
 }
