@@ -23,10 +23,11 @@ from expansion.errors import BadRows, SystemicError
 from expansion.models.huggingface_files import ModelFiles
 from expansion.models.huggingface_pooling import pool
 from expansion.models.huggingface_texts import Texts, Tokens, inference
-from expansion.models.signature import Model, column_of
+from expansion.models.signature import Model
 from expansion.tensors import images
 from expansion.tensors.arrays import stack
 from expansion.tensors.columns import Column, Columns
+from expansion.tensors.results import column_of
 
 _NEW_TOKENS = 50
 

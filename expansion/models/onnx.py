@@ -17,10 +17,11 @@ from expansion.files import open_on_host, read_on_worker
 from expansion.models.onnx_graph import Graph, check_graph, no_model, read_graph
 from expansion.models.onnx_session import check_session, make_session
 from expansion.models.runtime import Runtime
-from expansion.models.signature import Signature, column_of
+from expansion.models.signature import Signature
 from expansion.models.wire import WireError
 from expansion.tensors.arrays import stack
 from expansion.tensors.columns import Column, Columns
+from expansion.tensors.results import column_of
 
 
 def check(config: model_pb2.OnnxModel) -> Iterator[Problem]:

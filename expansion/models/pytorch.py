@@ -30,9 +30,10 @@ from expansion.models.pytorch_file import (
     kind_of,
 )
 from expansion.models.runtime import Runtime
-from expansion.models.signature import Signature, column_of
+from expansion.models.signature import Signature
 from expansion.tensors.arrays import stack
 from expansion.tensors.columns import Column, Columns
+from expansion.tensors.results import column_of
 
 _DTYPES = {"FP32": "float32", "FP16": "float16", "BF16": "bfloat16"}
 

@@ -9,7 +9,6 @@ from typing import Protocol
 
 from expansion.contract.fields import Field
 from expansion.tensors.columns import Column, Columns
-from expansion.tensors.results import column_of as column_of
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,13 @@ from expansion.contract.problems import did_you_mean
 from expansion.errors import ConfigError, Problem, SystemicError, first_line
 from expansion.files import looks_like, open_on_host, read_on_worker
 from expansion.models.runtime import Runtime
-from expansion.models.signature import Signature, column_of
+from expansion.models.signature import Signature
 from expansion.models.sklearn_outputs import METHODS, signature_of, takes_texts
 from expansion.models.skops_file import SkopsError, read_estimator
 from expansion.models.skops_trust import is_harmless, is_impostor
 from expansion.tensors.arrays import stack
 from expansion.tensors.columns import Column, Columns, Dense
+from expansion.tensors.results import column_of
 
 _FORMATS = ("skops", "joblib", "pickle")
 _INPUT_FORMATS = ("numpy", "pandas")

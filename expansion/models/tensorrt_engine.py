@@ -14,13 +14,14 @@ import tensorrt
 
 from expansion.contract.fields import NUMPY_DTYPES, Field
 from expansion.errors import SystemicError
-from expansion.models.signature import Signature, column_of
+from expansion.models.signature import Signature
 from expansion.models.tensorrt_build import Log
 from expansion.models.tensorrt_gpu import Gpu
 from expansion.models.tensorrt_parts import Limits, parts, without_padding
 from expansion.models.tensorrt_settings import DATATYPES
 from expansion.tensors.arrays import fits, stack
 from expansion.tensors.columns import Column, Columns
+from expansion.tensors.results import column_of
 
 _DATATYPES = {getattr(tensorrt.DataType, name): datatype for datatype, name in DATATYPES.items()}
 

@@ -24,10 +24,11 @@ from expansion.contract.problems import did_you_mean
 from expansion.errors import BadRows, ConfigError, Problem, SystemicError, first_line
 from expansion.files import open_on_host, read_on_worker
 from expansion.models.runtime import Runtime, cuda_gpu_count
-from expansion.models.signature import Signature, column_of
+from expansion.models.signature import Signature
 from expansion.models.xgboost_file import Learner, XGBoostFileError, read_learner
 from expansion.tensors.arrays import stack
 from expansion.tensors.columns import Column, Columns
+from expansion.tensors.results import column_of
 
 _METHODS = ("predict", "margin")
 _LOG_PREFIX = re.compile(r"^\[[\d:]+\] \S+: ")  # "[12:30:59] /path/of/a/file.cc:12: "

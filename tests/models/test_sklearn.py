@@ -12,7 +12,6 @@ from expansion.contract._gen.model_pb2 import SklearnModel
 from expansion.contract.fields import Field
 from expansion.errors import BadRows, ConfigError, SystemicError
 from expansion.models import sklearn
-from expansion.models.signature import column_of
 
 
 def signature(uri, *methods, **options):
@@ -378,21 +377,3 @@ def test_a_missing_package_names_the_extra(monkeypatch, iris_file):
     monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(SystemicError, match=r"install beam-ml-expansion\[sklearn\] on the workers"):
         sklearn.build(SklearnModel(uri=iris_file))
-
-
-def test_what_is_no_datatype_is_not_served():
-    assert column_of("y", np.array([["a"], ["b"]]), 2).to_rows() == [["a"], ["b"]]
-    with pytest.raises(SystemicError, match="holds complex128, which is no datatype"):
-        column_of("y", np.zeros(2, complex), 2)
-    for values in ([None, "x"], ["x", 1], ["x", float("nan")], [b"x", b"y"], [object(), object()], [None, None]):
-        with pytest.raises(SystemicError, match="holds object, which is no datatype"):
-            column_of("y", np.array(values, object), 2)
-
-
-@pytest.mark.parametrize("dtype", [object, "U"])
-def test_texts_of_any_shape_come_out_as_they_are(dtype):
-    texts = np.array([["a", "", "ä"], ["b\0c", "x" * 1000, "d"]], dtype)
-    column = column_of("y", texts, 2)
-    assert (column.datatype, column.shape, column.to_rows()) == ("STRING", (3,), texts.tolist())
-    assert column_of("y", texts.T, 3).to_rows() == texts.T.tolist()
-    assert column_of("y", np.empty((2, 0), dtype), 2).to_rows() == [[], []]

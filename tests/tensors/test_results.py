@@ -1,5 +1,5 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""What code of a user's own returns, as columns of what is declared."""
+"""What models and functions return, as columns."""
 
 import decimal
 
@@ -9,7 +9,7 @@ import pytest
 from expansion.contract.fields import Field
 from expansion.errors import SystemicError
 from expansion.tensors.columns import Ragged
-from expansion.tensors.results import declared_column
+from expansion.tensors.results import column_of, declared_column
 
 
 def made(values, datatype, *shape, rows=2):
@@ -115,3 +115,21 @@ def test_texts_and_bytes_come_out_as_they_are_with_their_nul():
     assert made(["a\0", "ä"], "STRING").to_rows() == ["a\0", "ä"]
     assert made(np.array([["a", "b"], ["c", ""]]), "STRING", 2).to_rows() == [["a", "b"], ["c", ""]]
     assert made([b"a\0", b"\xff"], "BYTES").to_rows() == [b"a\0", b"\xff"]
+
+
+def test_what_is_no_datatype_is_not_served():
+    assert column_of("y", np.array([["a"], ["b"]]), 2).to_rows() == [["a"], ["b"]]
+    with pytest.raises(SystemicError, match="holds complex128, which is no datatype"):
+        column_of("y", np.zeros(2, complex), 2)
+    for values in ([None, "x"], ["x", 1], ["x", float("nan")], [b"x", b"y"], [object(), object()], [None, None]):
+        with pytest.raises(SystemicError, match="holds object, which is no datatype"):
+            column_of("y", np.array(values, object), 2)
+
+
+@pytest.mark.parametrize("dtype", [object, "U"])
+def test_texts_of_any_shape_come_out_as_they_are(dtype):
+    texts = np.array([["a", "", "ä"], ["b\0c", "x" * 1000, "d"]], dtype)
+    column = column_of("y", texts, 2)
+    assert (column.datatype, column.shape, column.to_rows()) == ("STRING", (3,), texts.tolist())
+    assert column_of("y", texts.T, 3).to_rows() == texts.T.tolist()
+    assert column_of("y", np.empty((2, 0), dtype), 2).to_rows() == [[], []]
