@@ -3,12 +3,10 @@
 
 The data are the 1,797 handwritten digits (8 × 8 pixels, 0 to 16) that ship with scikit-learn: every second one trains
 the classifier, the others are for the pipelines.
-
-Usage: python examples/digits/prepare.py [DIRECTORY]        (default: build/demo)
 """
 
+import argparse
 import csv
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -46,4 +44,6 @@ def _write_csv(path: Path, ids: np.ndarray, labels: np.ndarray, pixels: np.ndarr
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "build/demo"))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("directory", nargs="?", type=Path, default=Path("build/demo"), help="default: build/demo")
+    main(parser.parse_args().directory)

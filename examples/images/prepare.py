@@ -3,13 +3,11 @@
 
 The data are the 1,797 handwritten digits (8 × 8 pixels, 0 to 16) that ship with scikit-learn, enlarged to 32 × 32:
 every second one trains the network, the others are for the pipelines.
-
-Usage: python examples/images/prepare.py [DIRECTORY]        (default: build/images)
 """
 
+import argparse
 import csv
 import io
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -88,4 +86,6 @@ def _trained(inputs: torch.Tensor, labels: torch.Tensor) -> Network:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "build/images"))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("directory", nargs="?", type=Path, default=Path("build/images"), help="default: build/images")
+    main(parser.parse_args().directory)
