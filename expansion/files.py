@@ -74,6 +74,22 @@ def local_copy(uri: str) -> Iterator[Path]:
         yield _download(path.rstrip("/"), Path(folder))
 
 
+@contextmanager
+def local_file(uri: str) -> Iterator[Path]:
+    """Gives a file as a local path, as ``local_copy`` does: what is large is read from there, not held in memory twice.
+
+    Raises:
+        SystemicError: It can't be read.
+    """
+    with local_copy(uri) as path:
+        try:
+            _require_regular(str(path))
+            path.open("rb").close()
+        except OSError as error:
+            raise SystemicError(f"can't read {uri!r}: {_reason(error)}") from error
+        yield path
+
+
 def _download(uri: str, folder: Path) -> Path:
     """Copies a file, or all files below a directory, into a folder; returns where it is.
 
@@ -133,10 +149,15 @@ def _open(uri: str) -> BinaryIO:
     from apache_beam.io.filesystems import FileSystems
 
     path = uri.removeprefix("file://")
-    if FileSystems.get_scheme(path) is None and not stat.S_ISREG(os.stat(path).st_mode):
-        raise OSError("it is a directory" if os.path.isdir(path) else "it is not a regular file")  # a pipe would block
+    if FileSystems.get_scheme(path) is None:
+        _require_regular(path)
     # A file's compression, if any, is the business of what reads it.
     return cast(BinaryIO, FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED))
+
+
+def _require_regular(path: str) -> None:
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError("it is a directory" if os.path.isdir(path) else "it is not a regular file")  # a pipe would block
 
 
 def _reason(error: Exception) -> str:

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,12 @@ import numpy.typing as npt
 
 from expansion.contract._gen import model_pb2
 from expansion.contract.permissions import Permission
-from expansion.errors import Problem, SystemicError, first_line
-from expansion.files import open_on_host, read_on_worker
-from expansion.models.onnx_graph import Graph, check_graph, no_model, read_graph
+from expansion.errors import ConfigError, Problem, SystemicError, first_line
+from expansion.files import local_file, open_on_host
+from expansion.models.onnx_graph import Graph, check_graph
 from expansion.models.onnx_session import check_session, make_session
 from expansion.models.runtime import Runtime
 from expansion.models.signature import Signature
-from expansion.models.wire import WireError
 from expansion.tensors.arrays import stack
 from expansion.tensors.columns import Column, Columns
 from expansion.tensors.results import column_of
@@ -49,17 +48,25 @@ def build(config: model_pb2.OnnxModel, runtime: Runtime = Runtime()) -> OnnxRunt
     except ImportError as error:
         raise SystemicError("onnxruntime is missing; install beam-ml-expansion[onnx] on the workers") from error
 
-    content = read_on_worker(config.uri)
-    try:
-        graph = read_graph(io.BytesIO(content))
-        session = make_session(content, config, runtime)
-    except WireError as error:
-        raise SystemicError(no_model(config.uri, error, content[:64])) from error
-    except SystemicError:
-        raise
-    except Exception as error:  # ONNX Runtime has an exception class for each of its error codes, all of them private
-        raise SystemicError(f"ONNX Runtime can't load {config.uri!r}: {first_line(error)}") from error
+    with local_file(config.uri) as path:
+        graph = _graph(config.uri, path)
+        try:
+            session = make_session(path, config, runtime)
+        except SystemicError:
+            raise
+        except (
+            Exception
+        ) as error:  # ONNX Runtime has an exception class for each of its error codes, all of them private
+            raise SystemicError(f"ONNX Runtime can't load {config.uri!r}: {first_line(error)}") from error
     return OnnxRuntimeModel(session, graph)
+
+
+def _graph(uri: str, path: Path) -> Graph:
+    with path.open("rb") as file:
+        try:
+            return check_graph(uri, file)
+        except ConfigError as error:
+            raise SystemicError("; ".join(problem.message for problem in error.problems)) from error
 
 
 class OnnxRuntimeModel:

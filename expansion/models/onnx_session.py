@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from expansion.contract._gen import model_pb2
@@ -99,11 +100,11 @@ def check_session(config: model_pb2.OnnxModel) -> Iterator[Problem]:
             yield Problem("session_config", f"{name!r} can't be set here; {did_you_mean(name, _ENTRIES)}")
 
 
-def make_session(content: bytes, config: model_pb2.OnnxModel, runtime: Runtime) -> Any:
+def make_session(path: Path, config: model_pb2.OnnxModel, runtime: Runtime) -> Any:
     """Makes the InferenceSession.
 
     Args:
-        content: The model file.
+        path: The model file.
         config: The message.
         runtime: Device and threads.
 
@@ -116,7 +117,7 @@ def make_session(content: bytes, config: model_pb2.OnnxModel, runtime: Runtime) 
     available = onnxruntime.get_available_providers()
     gpu_count = cuda_gpu_count() if _ON_CUDA.intersection(available) else 0
     providers = choose_providers(config.providers, runtime, available, gpu_count)
-    session = onnxruntime.InferenceSession(content, _options(config, runtime), providers=providers)
+    session = onnxruntime.InferenceSession(str(path), _options(config, runtime), providers=providers)
     _check_started([name for name, _ in providers], session.get_providers(), runtime)
     return session
 

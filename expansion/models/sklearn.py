@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import io
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from expansion.contract.fields import Field
 from expansion.contract.permissions import Permission
 from expansion.contract.problems import did_you_mean
 from expansion.errors import ConfigError, Problem, SystemicError, first_line
-from expansion.files import looks_like, open_on_host, read_on_worker
+from expansion.files import local_file, looks_like, open_on_host
 from expansion.models.runtime import Runtime
 from expansion.models.signature import Signature
 from expansion.models.sklearn_outputs import METHODS, signature_of, takes_texts
@@ -95,9 +95,17 @@ def build(config: model_pb2.SklearnModel, runtime: Runtime = Runtime()) -> Sklea
     except ImportError as error:
         raise SystemicError(f"scikit-learn is missing; {_INSTALL}") from error
 
-    content = read_on_worker(config.uri)
+    with local_file(config.uri) as path:
+        estimator = _load(config, path)
+    for method in _methods(config):
+        if not hasattr(estimator, method):
+            raise SystemicError(f"{type(estimator).__name__} in {config.uri!r} has no method {method}")
+    return SklearnEstimator(estimator, config.input_format or "numpy", runtime.threads or 1)
+
+
+def _load(config: model_pb2.SklearnModel, path: Path) -> Any:
     try:
-        estimator = _LOADERS[_format(config)](content, config)
+        return _LOADERS[_format(config)](path, config)
     except SystemicError:
         raise
     except ImportError as error:
@@ -105,13 +113,9 @@ def build(config: model_pb2.SklearnModel, runtime: Runtime = Runtime()) -> Sklea
             f"can't load {config.uri!r}: {error}; {_INSTALL}, and what the model uses beside it"
         ) from error
     except Exception as error:  # a damaged file may raise anything
-        raise SystemicError(
-            f"can't load {config.uri!r} as {_format(config)}: {first_line(error)}{looks_like(content[:64])}"
-        ) from error
-    for method in _methods(config):
-        if not hasattr(estimator, method):
-            raise SystemicError(f"{type(estimator).__name__} in {config.uri!r} has no method {method}")
-    return SklearnEstimator(estimator, config.input_format or "numpy", runtime.threads or 1)
+        with path.open("rb") as file:
+            guess = looks_like(file.read(64))
+        raise SystemicError(f"can't load {config.uri!r} as {_format(config)}: {first_line(error)}{guess}") from error
 
 
 class SklearnEstimator:
@@ -182,10 +186,10 @@ def _served(method: str, result: Any) -> npt.NDArray[Any]:
     return array.astype(np.float64, copy=False) if array.dtype.kind == "f" else array
 
 
-def _load_skops(content: bytes, config: model_pb2.SklearnModel) -> Any:
+def _load_skops(path: Path, config: model_pb2.SklearnModel) -> Any:
     import skops.io
 
-    types = set(skops.io.get_untrusted_types(data=content))
+    types = set(skops.io.get_untrusted_types(file=path))
     untrusted = types - set(config.trusted_types)
     if untrusted:
         names = ", ".join(sorted(untrusted))
@@ -195,20 +199,21 @@ def _load_skops(content: bytes, config: model_pb2.SklearnModel) -> Any:
     impostors = ", ".join(sorted(filter(is_impostor, types)))
     if impostors:
         raise SystemicError(f"{config.uri!r} holds what is no part of an estimator: {impostors}")
-    return skops.io.loads(content, trusted=list(config.trusted_types))
+    return skops.io.load(path, trusted=list(config.trusted_types))
 
 
-def _load_joblib(content: bytes, config: model_pb2.SklearnModel) -> Any:
+def _load_joblib(path: Path, config: model_pb2.SklearnModel) -> Any:
     import joblib
 
-    return joblib.load(io.BytesIO(content))
+    return joblib.load(path)
 
 
-def _load_pickle(content: bytes, config: model_pb2.SklearnModel) -> Any:
-    return pickle.loads(content)  # noqa: S301 - only for operators who allow it
+def _load_pickle(path: Path, config: model_pb2.SklearnModel) -> Any:
+    with path.open("rb") as file:
+        return pickle.load(file)  # noqa: S301 - only for operators who allow it
 
 
-_LOADERS: Mapping[str, Callable[[bytes, model_pb2.SklearnModel], Any]] = {
+_LOADERS: Mapping[str, Callable[[Path, model_pb2.SklearnModel], Any]] = {
     "skops": _load_skops,
     "joblib": _load_joblib,
     "pickle": _load_pickle,

@@ -1,6 +1,7 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -28,8 +29,7 @@ def doubled(onnx_file):
 
 
 def session(path, runtime=Runtime(), **config):
-    with open(path, "rb") as file:
-        return make_session(file.read(), OnnxModel(**config), runtime)
+    return make_session(Path(path), OnnxModel(**config), runtime)
 
 
 def problems(**config):
