@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 _PIECE_BYTES = 1 << 20
 _MAX_KEPT_BYTES = 16 << 20
+_MAX_KEPT_CONTAINERS = 1 << 16  # a character that opens one becomes 60 bytes
 _ESCAPE = re.compile(rb"\\.", re.DOTALL)
 _STEPS = np.zeros(256, np.int8)  # by byte: how it changes the depth
 _STEPS[list(b"[{")] = 1
@@ -35,7 +36,8 @@ def read_json_outline(file: BinaryIO, max_depth: int, max_bytes: int = 4 << 30) 
         max_bytes: Size of the file, at most: a bound on the time that it takes.
 
     Raises:
-        OutlineError: It is no JSON as far as it is read, or it is larger, or more than 16 MiB would be kept.
+        OutlineError: It is no JSON as far as it is read, or it is larger, or more than 16 MiB or 65,536 objects and
+            arrays would be kept.
     """
     outline, depth, in_string, size = bytearray(), 0, False, 0
     while piece := _piece(file):
@@ -44,6 +46,8 @@ def read_json_outline(file: BinaryIO, max_depth: int, max_bytes: int = 4 << 30) 
         outline += np.frombuffer(piece, np.uint8)[kept].tobytes()
         if size > max_bytes or len(outline) > _MAX_KEPT_BYTES:
             raise OutlineError("it is larger than such a file can be")
+    if outline.count(b"[") + outline.count(b"{") > _MAX_KEPT_CONTAINERS:
+        raise OutlineError("it has more objects and arrays than such a file can have")
     try:
         return json.loads(outline)
     except (ValueError, RecursionError) as error:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import builtins
 import pickle
+import select
 import socket
 import struct
 from collections.abc import Mapping, Sequence
@@ -69,6 +70,19 @@ class Channel:
     def close(self) -> None:
         """Ends the connection."""
         self._socket.close()
+
+    def has_news(self, timeout_secs: float | None) -> bool:
+        """Waits until there is something to receive, or the other end is gone; returns False if the time is up."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(None if timeout_secs is None else 1e3 * timeout_secs))
+
+    def is_gone(self) -> bool:
+        """Whether the other end has closed the connection. It may be asked by a thread beside the one that uses it."""
+        try:
+            return self.has_news(0) and not self._socket.recv(1, socket.MSG_PEEK)
+        except (OSError, ValueError):  # closed, here, in the meantime
+            return True
 
     def send(self, kind: str, value: object = None) -> None:
         """Sends a message."""

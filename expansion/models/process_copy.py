@@ -8,6 +8,7 @@ import logging
 import os
 import pickle
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,9 @@ from expansion.models.process_channel import HELLO, Channel, Start
 
 # Seconds in which a process that ends is gone, and in which one that has been started is there to connect to.
 _CHANGE_SECS = 60.0
+
+# A socket's path may not be longer than this on some systems.
+_MAX_SOCKET_BYTES = 103
 
 _LOG = logging.getLogger(__name__)
 
@@ -124,3 +128,25 @@ def _is_at(descriptor: int, path: str) -> bool:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
     except FileNotFoundError:
         return False
+
+
+def stems(key: str, copies: int) -> list[str]:
+    """Returns the path of the files of each copy, without their endings, in a directory that only this user can enter.
+
+    Args:
+        key: What tells models apart; a part of it is enough.
+        copies: Their number.
+
+    Raises:
+        SystemicError: Somebody else has made the directory.
+    """
+    names = [f"{key[:20]}-{index}" for index in range(copies)]
+    for parent in (tempfile.gettempdir(), "/tmp"):  # noqa: S108 - what is there is checked
+        path = f"{parent}/beam-ml-expansion-{os.getuid()}"
+        if len(os.fsencode(f"{path}/{names[-1]}.socket")) <= _MAX_SOCKET_BYTES:
+            break
+    os.makedirs(path, mode=0o700, exist_ok=True)
+    found = os.lstat(path)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise SystemicError(f"{path} must be a directory of this user that nobody else can enter; remove it")
+    return [f"{path}/{name}" for name in names]

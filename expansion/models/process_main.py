@@ -20,6 +20,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 
 from expansion import models
@@ -43,7 +44,8 @@ from expansion.models.signature import Model
 from expansion.models.warm_up import warm_up
 from expansion.tensors.columns import Columns
 
-# Seconds that a process outlives its last client: workers crash, and are started again. The variable is for tests.
+# Seconds that a process outlives its last client, or a call the one that made it: workers crash, and are started again.
+# The variable is for tests.
 GRACE_VARIABLE = "BEAM_ML_EXPANSION_MODEL_GRACE_SECS"
 GRACE_SECS = 30.0
 # Seconds in which a client whose turn it is must send or take something, lest it keep the others waiting.
@@ -110,18 +112,20 @@ class ModelServer:
         self._stem = stem
         self._selector = selectors.DefaultSelector()
         self._waiting: collections.deque[Channel] = collections.deque()
+        self._caller: Channel | None = None  # whose batch is being run
+        self._grace_secs = float(os.environ.get(GRACE_VARIABLE, GRACE_SECS))
 
     def serve(self, model: Model, content: str) -> None:
         """Serves until no client has been connected for GRACE_SECS, or one comes alone for other content than this.
 
         Clients of one job share what the first of them loaded, even if it has changed since.
         """
-        grace = float(os.environ.get(GRACE_VARIABLE, GRACE_SECS))
+        threading.Thread(target=self._end_calls_that_nobody_waits_for, daemon=True).start()
         self._listener.setblocking(False)
         self._selector.register(self._listener, selectors.EVENT_READ)
         while True:
             alone = not self._waiting and len(self._selector.get_map()) == 1
-            events = self._selector.select(0 if self._waiting else grace if alone else None)
+            events = self._selector.select(0 if self._waiting else self._grace_secs if alone else None)
             if alone and not events:
                 return
             for key, _ in events:
@@ -153,13 +157,17 @@ class ModelServer:
         if not connected:
             return True
         client, wanted = connected
-        alone = not self._waiting and len(self._selector.get_map()) == 1
-        if alone and wanted and wanted != content:
+        if wanted and wanted != content and self._is_alone():
             self._tell(client, GONE)
             return False
         if self._tell(client, READY, os.getpid()):
             self._selector.register(client, selectors.EVENT_READ)
         return True
+
+    def _is_alone(self) -> bool:
+        """Whether no client is connected. One that has just gone may not have been heard yet when another comes."""
+        clients = (key.fileobj for key in self._selector.get_map().values() if isinstance(key.fileobj, Channel))
+        return all(client.is_gone() for client in (*self._waiting, *clients))
 
     def _greeted(self) -> tuple[Channel, str] | None:
         """Accepts a connection and hears its HELLO; None if it is no client of ours."""
@@ -189,11 +197,33 @@ class ModelServer:
             client.send(TURN)
             kind, call = client.receive()
             if kind != NO:
-                client.send(*_call(model, *call))
+                self._caller = client
+                answer = _call(model, *call)
+                self._caller = None
+                client.send(*answer)
         except OSError:  # it is gone, or takes too long
             client.close()
         else:
             self._selector.register(client, selectors.EVENT_READ)
+
+    def _end_calls_that_nobody_waits_for(self) -> None:
+        """Ends the process once a call goes on GRACE_SECS after its client has gone, or has given it up.
+
+        It may never end, and nothing else can end it; others would wait for their turn, and the next job for an answer.
+        """
+        abandoned, since = None, 0.0
+        while True:
+            time.sleep(min(1.0, self._grace_secs / 4))
+            caller = self._caller
+            if caller is None or not caller.is_gone():
+                abandoned = None
+            elif caller is not abandoned:
+                abandoned, since = caller, time.monotonic()
+            elif time.monotonic() - since > self._grace_secs:
+                _LOG.error(
+                    "a call that nobody waits for any more does not end; the process ends, and the next is another"
+                )
+                os._exit(1)
 
     @staticmethod
     def _tell(client: Channel, kind: str, value: object = None) -> bool:

@@ -2,7 +2,8 @@
 """Copies of a model in processes of their own, shared by all workers of a machine: large_model and model_copies.
 
 Whichever worker comes first starts them; they outlive it, and end when no worker has been connected for a while. What
-they need is in a directory that only this user can enter, two files for each copy, named for the configuration:
+they need is in a directory that only this user can enter, two files for each copy, named for the configuration. It lies
+where temporary files do: workers for which that is another place (TMPDIR) have copies of their own. The files:
 
 - ``.lock`` is locked for as long as the copy's process runs, so there is never a second one. Who wants to start one
   takes the lock first, and hands it to the process.
@@ -21,9 +22,7 @@ import enum
 import hashlib
 import multiprocessing.connection
 import os
-import stat
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,7 +42,8 @@ from expansion.models.process_channel import (
     compact_inputs,
     decode_error,
 )
-from expansion.models.process_copy import Copy
+from expansion.models.process_copy import Copy, stems
+from expansion.models.time_limit import OutOfTime
 from expansion.tensors.columns import Column, Columns
 
 
@@ -76,9 +76,7 @@ def connect(
     key = hashlib.sha256("\0".join((sys.executable, place, "")).encode() + config).hexdigest()
     start = Start(config, copies, _content(uri), warm_up)
     env_vars = dict(model.env_vars)
-    directory = _directory()
-    # A part of the key is enough, and a socket's path may not be longer than 103 bytes on some systems.
-    connected = ProcessModel([Copy(f"{directory}/{key[:20]}-{index}", start, env_vars) for index in range(copies)])
+    connected = ProcessModel([Copy(stem, start, env_vars) for stem in stems(key, copies)])
     connected.wait_until_loaded()
     return connected
 
@@ -100,21 +98,33 @@ class ProcessModel:
         lane.wait_until_loaded()
         self._free.append(lane)
 
-    def run(self, inputs: Mapping[str, Columns], outputs: Sequence[str]) -> dict[str, Column]:
+    def run(
+        self, inputs: Mapping[str, Columns], outputs: Sequence[str], timeout_secs: float | None = None
+    ) -> dict[str, Column]:
         """Runs the model on a batch, where a copy is free; waits while none is. Restarts copies that have ended.
 
         Exceptions are the model's own if they are Python's or this package's; others become the first of these that
         they derive from.
 
+        Args:
+            inputs: As in Model.
+            outputs: As in Model.
+            timeout_secs: Seconds that the model may take, once it is this call's turn. Default: no limit.
+
         Raises:
             SystemicError: The process has ended while it ran the batch.
+            OutOfTime: The model takes longer. If it does not return soon after, its process is ended.
         """
         try:
             lane = self._free.pop()
         except IndexError:
             lane = _Lane(self._copies)
-        kind, value = lane.call(inputs, outputs)
-        self._free.append(lane)  # not after an exception: something may be left in it
+        try:
+            kind, value = lane.call(inputs, outputs, timeout_secs)
+        except BaseException:  # something may be left in it, and a copy may wait for its turn to be taken
+            lane.close()
+            raise
+        self._free.append(lane)
         if kind == ERROR:
             raise decode_error(value)
         result: dict[str, Column] = value
@@ -162,12 +172,21 @@ class _Lane:
             self._hear()
             self._sit_down()
 
-    def call(self, inputs: Mapping[str, Columns], outputs: Sequence[str]) -> tuple[str, Any]:
+    def close(self) -> None:
+        """Ends all connections."""
+        for seat in self._seats:
+            seat.channel.close()
+
+    def call(
+        self, inputs: Mapping[str, Columns], outputs: Sequence[str], timeout_secs: float | None
+    ) -> tuple[str, Any]:
         """Runs the model; returns RESULT or ERROR, with what it says."""
         call = compact_inputs(inputs), list(outputs)
         seat = self._wait_for_turn()
         try:
             seat.channel.send(RUN, call)
+            if not seat.channel.has_news(timeout_secs):
+                raise OutOfTime
             answer = seat.channel.receive()
         except OSError as error:
             raise SystemicError(
@@ -239,25 +258,13 @@ class _Lane:
         self._lost.add(seat.copy)
 
 
-def _directory() -> str:
-    """Returns the directory of this user's model processes, which nobody else can enter.
-
-    Raises:
-        SystemicError: Somebody else has made it.
-    """
-    path = f"{tempfile.gettempdir()}/beam-ml-expansion-{os.getuid()}"
-    os.makedirs(path, mode=0o700, exist_ok=True)
-    found = os.lstat(path)
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise SystemicError(f"{path} must be a directory of this user that nobody else can enter; remove it")
-    return path
-
-
 def _content(uri: str) -> str:
     """Returns a fingerprint of what is at a model's URI: names, sizes and times of its files; empty if unknown."""
     from apache_beam.io.filesystems import FileSystems
 
     path = uri.removeprefix("file://").rstrip("/")
+    if not path:  # of a class without files; the pattern would match every file of the machine
+        return ""
     try:
         found = [file for match in FileSystems.match([path, path + "/**"]) for file in match.metadata_list]
     except Exception:  # each filesystem raises its own; what can't be read fails when it is loaded

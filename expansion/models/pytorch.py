@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import io
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from expansion.contract.fields import NUMPY_DTYPES, Field
 from expansion.contract.permissions import Permission
 from expansion.contract.problems import did_you_mean
 from expansion.errors import ConfigError, Problem, SystemicError, first_line
-from expansion.files import open_on_host, read_on_worker
+from expansion.files import local_file, open_on_host
 from expansion.imports import check_arguments, check_name, construct
 from expansion.models.pytorch_file import (
     EXPORT,
@@ -115,19 +115,20 @@ def build(config: model_pb2.PyTorchModel, runtime: Runtime = Runtime()) -> PyTor
     except ImportError as error:
         raise SystemicError("torch is missing; install beam-ml-expansion[pytorch] on the workers") from error
 
-    content = read_on_worker(config.uri)
     device = runtime.pick_device(torch.cuda.device_count())
     torch.set_num_threads(runtime.thread_count())
-    try:
-        kind = kind_of(io.BytesIO(content))
-        interface = exported_interface(io.BytesIO(content)) if kind == EXPORT else _declared(config)
-        module = _load(config, kind, content, device)
-    except SystemicError:
-        raise
-    except PyTorchFileError as error:
-        raise SystemicError(f"{config.uri!r} is no PyTorch model: {error}") from error
-    except Exception as error:  # a damaged file may raise anything
-        raise SystemicError(f"PyTorch can't load {config.uri!r}: {first_line(error)}") from error
+    with local_file(config.uri) as path:
+        try:
+            with path.open("rb") as file:
+                kind = kind_of(file)
+                interface = exported_interface(file) if kind == EXPORT else _declared(config)
+            module = _load(config, kind, path, device)
+        except SystemicError:
+            raise
+        except PyTorchFileError as error:
+            raise SystemicError(f"{config.uri!r} is no PyTorch model: {error}") from error
+        except Exception as error:  # a damaged file may raise anything
+            raise SystemicError(f"PyTorch can't load {config.uri!r}: {first_line(error)}") from error
     if kind != EXPORT:
         interface = interface._replace(keywords=_parameters(module, interface))
     return PyTorchModule(module, config, interface, device)
@@ -143,16 +144,16 @@ def _parameters(module: Any, interface: Interface) -> frozenset[str]:
     return names if names <= parameters else frozenset()
 
 
-def _load(config: model_pb2.PyTorchModel, kind: str, content: bytes, device: str) -> Any:
+def _load(config: model_pb2.PyTorchModel, kind: str, path: Path, device: str) -> Any:
     import torch
 
     if kind == TORCHSCRIPT:
-        module = torch.jit.load(io.BytesIO(content), map_location=device)
+        module = torch.jit.load(path, map_location=device)
     elif kind == EXPORT:
-        module = torch.export.load(io.BytesIO(content)).module()
+        module = torch.export.load(path).module()
     else:
         module = construct(config.model_class, config.class_arguments)
-        module.load_state_dict(_weights(kind, content))
+        module.load_state_dict(_weights(kind, path))
     if kind != EXPORT:  # which has no modes: it was exported in one of them
         module.eval()
     module = module.to(device)
@@ -161,14 +162,14 @@ def _load(config: model_pb2.PyTorchModel, kind: str, content: bytes, device: str
     return torch.compile(module, dynamic=True) if config.compile else module
 
 
-def _weights(kind: str, content: bytes) -> Any:
+def _weights(kind: str, path: Path) -> Any:
     import torch
 
     if kind == SAFETENSORS:
         import safetensors.torch
 
-        return safetensors.torch.load(content)
-    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        return safetensors.torch.load_file(path)
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 class PyTorchModule:
@@ -194,6 +195,17 @@ class PyTorchModule:
 
     def run(self, inputs: Mapping[str, Columns], outputs: Sequence[str]) -> dict[str, Column]:
         """Runs the module on a batch; row by row if it was exported for one row."""
+        import torch
+
+        try:
+            return self._run(inputs, outputs)
+        except torch.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            raise MemoryError(first_line(error)) from error
+        except RuntimeError as error:  # GPUs fail when data is copied there, or when results are fetched, as well
+            raise _translated(error) from error
+
+    def _run(self, inputs: Mapping[str, Columns], outputs: Sequence[str]) -> dict[str, Column]:
         row_count = next(iter(inputs.values())).row_count
         feed = [self._tensor(inputs[field.name], field) for field in self._inputs]
         if self._row_by_row:
@@ -223,14 +235,8 @@ class PyTorchModule:
             if self._autocast
             else contextlib.nullcontext()
         )
-        try:
-            with torch.inference_mode(), autocast:
-                result = self._module(*arguments, **keywords)
-        except torch.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
-            raise MemoryError(first_line(error)) from error
-        except RuntimeError as error:
-            raise _translated(error) from error
+        with torch.inference_mode(), autocast:
+            result = self._module(*arguments, **keywords)
         return [self._array(field, value) for field, value in zip(self._outputs, self._ordered(result), strict=True)]
 
     def _ordered(self, result: Any) -> list[Any]:
@@ -260,7 +266,7 @@ class PyTorchModule:
 def _translated(error: RuntimeError) -> Exception:
     """Returns what a RuntimeError means: most are about the rows, and PyTorch has no other class for them."""
     text = str(error)
-    if "can't allocate memory" in text or "out of memory" in text:
+    if any(sign in text for sign in ("can't allocate memory", "out of memory", "_ALLOC_FAILED")):  # the last is cuBLAS'
         return MemoryError(first_line(error))
     if "CUDA error" in text or "device-side assert" in text:
         return SystemicError(f"the GPU failed: {first_line(error)}")

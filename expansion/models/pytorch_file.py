@@ -9,15 +9,19 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from expansion.contract.fields import Field
 from expansion.files import looks_like
 
 TORCHSCRIPT, EXPORT, STATE_DICT, SAFETENSORS = "torchscript", "exported program", "state_dict", "safetensors"
 
-# The graph of a model of a billion parameters has a few MB.
-_MAX_GRAPH_BYTES = 64 * 1024 * 1024
+# The graph of a model of a billion parameters has a few MB: about 1,200 bytes for each operation, with 25 of JSON's
+# objects and arrays, each of which takes 60 bytes in memory.
+_MAX_GRAPH_BYTES = 32 * 1024 * 1024
+_MAX_GRAPH_CONTAINERS = 1 << 20
+# The directory of a zip file has about 100 bytes for each tensor, and takes six times as much in memory.
+_MAX_DIRECTORY_BYTES = 16 * 1024 * 1024
 _MAX_HEADER_BYTES = 100 * 1000 * 1000  # safetensors' own limit
 
 # ScalarType of torch/_export/serde/schema.py.
@@ -107,9 +111,28 @@ def exported_interface(file: BinaryIO) -> Interface:
     return Interface([field for field, _ in found], [field for field, _ in made], keywords, batch_size)
 
 
+class _Bounded:
+    """A file of which no more is read at once than a directory may have: zipfile reads it as a whole."""
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
+
+    def read(self, size: int = -1) -> bytes:
+        """Reads as the file does.
+
+        Raises:
+            PyTorchFileError: It would be too much.
+        """
+        data = self._file.read(size if 0 <= size <= _MAX_DIRECTORY_BYTES else _MAX_DIRECTORY_BYTES + 1)
+        if len(data) > _MAX_DIRECTORY_BYTES:
+            raise PyTorchFileError(f"its zip directory has more than {_MAX_DIRECTORY_BYTES} bytes")
+        return data
+
+
 def _archive(file: BinaryIO) -> zipfile.ZipFile:
     try:
-        return zipfile.ZipFile(file)
+        return zipfile.ZipFile(cast(BinaryIO, _Bounded(file)))
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise PyTorchFileError(f"it is a damaged zip file, or a part of one ({error})") from error
 
@@ -122,9 +145,12 @@ def _graph(file: BinaryIO) -> Mapping[str, Any]:
         raise PyTorchFileError(f"its graph has {entry.file_size} bytes; at most {_MAX_GRAPH_BYTES} are read")
     try:
         with archive.open(entry) as part:
-            graph: Mapping[str, Any] = json.loads(part.read(_MAX_GRAPH_BYTES + 1))["graph_module"]
+            content = part.read(_MAX_GRAPH_BYTES + 1)
     except (zipfile.BadZipFile, EOFError, NotImplementedError, OSError) as error:
         raise PyTorchFileError(f"its graph is damaged ({error})") from error
+    if content.count(b"[") + content.count(b"{") > _MAX_GRAPH_CONTAINERS:
+        raise PyTorchFileError(f"its graph has more than {_MAX_GRAPH_CONTAINERS} objects and arrays")
+    graph: Mapping[str, Any] = json.loads(content)["graph_module"]
     return graph
 
 
@@ -163,4 +189,6 @@ def _field(name: str, tensor: Mapping[str, Any]) -> tuple[Field, int]:
 
 def _sizes(sizes: Sequence[Mapping[str, Any]]) -> Iterator[int]:
     for size in sizes:
+        if "as_int" in size and not 0 <= size["as_int"] < 2**31:
+            raise PyTorchFileError(f"a tensor has a dimension of {size['as_int']}")
         yield int(size["as_int"]) if "as_int" in size else -1

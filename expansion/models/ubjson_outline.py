@@ -17,7 +17,8 @@ _SIZES = {marker: struct.calcsize(layout) for marker, layout in _NUMBERS.items()
 _CONSTANTS = {b"Z": None, b"T": True, b"F": False}
 _DEEPEST = 32
 _MAX_TEXT_BYTES = 1 << 20
-_MAX_KEPT = 16 << 20  # bytes of texts, and values
+_MAX_KEPT_BYTES = 64 << 20
+_VALUE_BYTES = 64  # what a value takes in memory, beside its text
 
 
 def read_ubjson_outline(file: BinaryIO, max_depth: int, max_values: int = 20_000_000) -> Any:
@@ -45,7 +46,7 @@ class _Reader:
         self._file = file
         self._max_depth = max_depth
         self._values_left = max_values
-        self._keep_left = _MAX_KEPT
+        self._keep_left = _MAX_KEPT_BYTES
         self.size = file.seek(0, 2)
         self.position = file.seek(0)
 
@@ -79,7 +80,7 @@ class _Reader:
     def _object(self, depth: int) -> dict[str, Any]:
         members = {}
         while (marker := self.take(1)) != b"}":
-            key = self._text(keep=True, marker=marker)
+            key = self._text(keep=depth <= self._max_depth, marker=marker)
             value = self.value(self.take(1), depth)
             if self._keeps(depth, len(key)):
                 members[key] = value
@@ -111,7 +112,7 @@ class _Reader:
         """Whether a value of a container at this depth is kept."""
         if depth > self._max_depth:
             return False
-        self._keep_left -= 1 + cost
+        self._keep_left -= _VALUE_BYTES + cost
         if self._keep_left < 0:
             raise OutlineError("it is larger than such a file can be")
         return True

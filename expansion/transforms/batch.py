@@ -98,6 +98,10 @@ class Batch:
         carried, features, predictions = self.carried, self.features, self.predictions
         return Batch(carried.slice(start, stop), features.slice(start, stop), predictions.slice(start, stop))
 
+    def compact(self) -> Batch:
+        """Returns a copy that keeps nothing but its own rows alive: of a slice, pyarrow would pickle the whole."""
+        return self.take(np.arange(len(self))).with_failures(self.failures)
+
     @staticmethod
     def concat(batches: Sequence[Batch]) -> Batch:
         """Joins batches; a single one is returned as it is."""

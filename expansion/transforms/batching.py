@@ -53,6 +53,21 @@ class BatchBounds:
             part = batch.slice(start, end)
             yield part if index else part.with_failures(batch.failures)
 
+    def is_full(self, rows: int, weight: float) -> bool:
+        """Whether so many rows of this weight, all together, need not wait for more."""
+        return rows >= self.min_rows or 0 < self._max_weight <= weight
+
+    def weight(self, batch: Batch) -> float:
+        """Returns the weight of all rows; 0 where there is no limit."""
+        return float(self._weights(batch.features).sum()) if self._max_weight else 0.0
+
+    def cut(self, batch: Batch) -> tuple[list[Batch], Batch | None]:
+        """Returns the parts of a batch that need not wait for more rows, and the last one, if it has to."""
+        *full, last = self.split(batch)
+        if self.is_full(len(last), self.weight(last)):
+            return [*full, last], None
+        return full, last
+
     def _ends(self, batch: Batch) -> list[int]:
         """Returns where each part ends, in rows; the last one is the end of the batch."""
         rows = len(batch)
@@ -68,10 +83,12 @@ class BatchBounds:
             ends.append(start)
         return ends or [0]
 
-    def _weights(self, features: Columns) -> npt.NDArray[np.int64]:
+    def _weights(self, features: Columns) -> npt.NDArray[np.float64]:
         if not self._weight_column:
-            return row_bytes(features)
+            return row_bytes(features).astype(np.float64)
         column = features[self._weight_column]
         assert isinstance(column, Dense)  # noqa: S101 - a numeric scalar column, as the plan made sure
-        # NaN and negative weights are of rows that are to fail elsewhere, or nowhere.
-        return np.maximum(np.nan_to_num(np.asarray(column.values, np.float64)), 0).astype(np.int64)
+        # NaN and negative weights are of rows that are to fail elsewhere, or nowhere. What is heavier than a batch may
+        # be weighs a little more than one, so that no sum is infinite.
+        weights = np.nan_to_num(np.asarray(column.values, np.float64))
+        return np.clip(weights, 0.0, self._max_weight + 1.0)

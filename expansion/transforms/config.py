@@ -28,6 +28,8 @@ DEFAULT_MAX_BATCH_SIZE = 1024
 # What encoding adds to the columns that a client gets back.
 RESULT_COLUMNS = ("stage", "error_type", "message", "model_id")
 DEFAULT_MAX_ELEMENT_BYTES = 64 << 20
+# What clocks and system calls take.
+_MAX_SECS = 1_000_000
 
 
 def read_config(source: RunInferenceConfig | bytes | str | Mapping[str, Any]) -> RunInferenceConfig:
@@ -132,14 +134,9 @@ def _check_names(path: str, attribute: str, names: list[str], unique: bool = Tru
 
 
 def _check_batching(batching: Batching) -> Iterator[Problem]:
-    for name in (
-        "min_batch_size",
-        "max_batch_size",
-        "max_element_bytes",
-        "max_batch_weight",
-        "max_batch_duration_secs",
-    ):
+    for name in ("min_batch_size", "max_batch_size", "max_element_bytes", "max_batch_weight"):
         yield from _not_negative(name, getattr(batching, name))
+    yield from _seconds("max_batch_duration_secs", batching.max_batch_duration_secs)
     largest = batching.max_batch_size or DEFAULT_MAX_BATCH_SIZE
     if batching.min_batch_size > largest >= 0:
         yield Problem("min_batch_size", f"got {batching.min_batch_size}; expected at most max_batch_size, {largest}")
@@ -163,8 +160,13 @@ def _check_error_handling(handling: ErrorHandling) -> Iterator[Problem]:
         yield Problem(
             "max_error_rate", f"got {handling.max_error_rate:g}; expected a fraction from 0 to 1, such as 0.1"
         )
-    for name in ("min_rows", "timeout_secs"):
-        yield from _not_negative(name, getattr(handling, name))
+    yield from _not_negative("min_rows", handling.min_rows)
+    yield from _seconds("timeout_secs", handling.timeout_secs)
+
+
+def _seconds(name: str, value: float) -> Iterator[Problem]:
+    if not 0 <= value <= _MAX_SECS:
+        yield Problem(name, f"got {value:g}; expected seconds, {_MAX_SECS} at most, or 0 for the default")
 
 
 def _not_negative(name: str, value: float) -> Iterator[Problem]:

@@ -23,6 +23,7 @@ class ErrorBudget:
     def start(self) -> None:
         """Begins a bundle."""
         self._rows = self._failed = 0
+        self._last: Failures | None = None
 
     def count(self, batch: Batch) -> None:
         """Counts a batch's rows and failures.
@@ -34,15 +35,16 @@ class ErrorBudget:
         for failures in batch.failures:
             metrics.count_errors(failures.stage, len(failures.errors))
             failed += len(failures.errors)
+            self._last = failures
         metrics.rows.inc(len(batch) + failed)
         if failed and not self._wanted:
             _fail_the_job(batch.failures[0])
         self._rows += len(batch) + failed
         self._failed += failed
-        if self._rows >= self._min_rows and self._failed > self._max_rate * self._rows:
+        if self._last and self._rows >= self._min_rows and self._failed > self._max_rate * self._rows:
             raise ExpansionError(
                 f"{self._failed} of {self._rows} rows of a bundle failed; error_handling.max_error_rate is "
-                f"{self._max_rate:g}. The first of the last batch: {_first(batch.failures[0])}"
+                f"{self._max_rate:g}. One of the last: {_first(self._last)}"
             )
 
 

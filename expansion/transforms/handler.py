@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 from apache_beam.ml.inference.base import ModelHandler
 
@@ -14,25 +14,30 @@ from expansion import models
 from expansion.errors import SystemicError
 from expansion.models.runtime import Runtime, cores, worker_processes
 from expansion.models.signature import Model
+from expansion.models.time_limit import OutOfTime, TimeLimit
 from expansion.models.warm_up import warm_up, zeros
 from expansion.tensors.arrays import fits
-from expansion.tensors.columns import Columns
+from expansion.tensors.columns import Column, Columns
 from expansion.tensors.grouping import uniformly
 from expansion.transforms import metrics
 from expansion.transforms.batch import Batch
 from expansion.transforms.memory import WithinMemory
 from expansion.transforms.plan import Plan
 
+if TYPE_CHECKING:
+    from expansion.models.processes import ProcessModel
+
 
 class ColumnarModelHandler(ModelHandler[Batch, Batch, Model]):  # type: ignore[misc]
     """Runs a model over a Batch at a time; a Batch is one element and counts as many examples as it has rows."""
 
     def __init__(self, plan: Plan):
-        super().__init__(env_vars=dict(plan.config.model.env_vars))
+        super().__init__(env_vars=dict(sorted(plan.config.model.env_vars.items())))
         self._plan = plan
+        self._copies = plan.config.model.model_copies or int(plan.config.model.large_model)
         self._memory = WithinMemory()
-        self._timeout_secs = plan.config.error_handling.timeout_secs or None
-        self._threads: ThreadPoolExecutor | None = None
+        self._timeout_secs = plan.config.error_handling.timeout_secs
+        self._limit = TimeLimit(self._timeout_secs)
 
     def __repr__(self) -> str:
         # Beam writes it into the pipeline: it must be the same for the same configuration.
@@ -47,11 +52,10 @@ class ColumnarModelHandler(ModelHandler[Batch, Batch, Model]):  # type: ignore[m
         config = self._plan.config.model
         inputs = zeros([model_input.field for model_input in self._plan.inputs], config.warm_up_rows)
         outputs = list(self._plan.outputs)
-        copies = config.model_copies or int(config.large_model)
-        if copies:
+        if self._copies:
             from expansion.models import processes  # which needs a POSIX system, unlike all else
 
-            return processes.connect(config, copies, (inputs, outputs) if config.warm_up_rows else None)
+            return processes.connect(config, self._copies, (inputs, outputs) if config.warm_up_rows else None)
         runtime = Runtime(config.device, config.threads, max(1, cores() // worker_processes()))
         model = models.module_of(config).build(models.framework(config)[1], runtime)
         if config.warm_up_rows:
@@ -83,35 +87,34 @@ class ColumnarModelHandler(ModelHandler[Batch, Batch, Model]):  # type: ignore[m
     def _infer(self, model: Model, features: Columns) -> Columns:
         columns = [name for model_input in self._plan.inputs for name in model_input.columns]
 
-        def run(uniform: Columns) -> Columns:
-            return self._memory.run(lambda part: self._in_time(model, part), uniform)
+        def run(part: Columns) -> Columns:
+            return uniformly(lambda uniform: self._in_time(model, uniform), part, columns)
 
-        return uniformly(run, features, columns)
+        # Around the groups of one shape, as a row that does not fit is often the only one of its shape.
+        return self._memory.run(run, features)
 
     def _in_time(self, model: Model, features: Columns) -> Columns:
         """Runs the model, for as long as it may.
 
         Raises:
-            SystemicError: It takes longer. The call itself can't be stopped: it keeps its thread until it returns.
+            SystemicError: It takes longer.
         """
-        if self._timeout_secs is None:
-            return self._run(model, features)
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(thread_name_prefix="model")
-        call = self._threads.submit(self._run, model, features)
+        if not self._timeout_secs:
+            return self._run(model.run, features)
         try:
-            return call.result(self._timeout_secs)
-        except TimeoutError as error:
-            if call.done():
-                raise  # the model's own
+            if self._copies:  # where a call can be given up
+                run = cast("ProcessModel", model).run
+                return self._run(partial(run, timeout_secs=self._timeout_secs), features)
+            return self._limit.run(lambda: self._run(model.run, features))
+        except OutOfTime as error:
             raise SystemicError(
                 f"model {self._plan.model_id} took longer than {self._timeout_secs:g} s for {features.row_count} rows; "
                 "allow more with error_handling.timeout_secs, or make batching.max_batch_size smaller"
             ) from error
 
-    def _run(self, model: Model, features: Columns) -> Columns:
+    def _run(self, model_run: Callable[..., dict[str, Column]], features: Columns) -> Columns:
         inputs = {model_input.field.name: features.select(model_input.columns) for model_input in self._plan.inputs}
-        results = model.run(inputs, list(self._plan.outputs))
+        results = model_run(inputs, list(self._plan.outputs))
         predictions = {field.name: results[source] for source, field in self._plan.outputs.items()}
         for field in self._plan.outputs.values():
             column = predictions[field.name]
@@ -124,7 +127,8 @@ class ColumnarModelHandler(ModelHandler[Batch, Batch, Model]):  # type: ignore[m
 
 
 def _note_device_memory() -> None:
-    """Notes the GPU memory that this process has allocated, where a framework that is loaded can say."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
-        metrics.device_memory.update(int(torch.cuda.memory_allocated()))
+    """Notes the memory of GPUs that this process has allocated, where a framework that is loaded can say."""
+    # Another thread may be about to import it: then it has no such attribute yet.
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    if cuda is not None and getattr(cuda, "is_initialized", bool)():
+        metrics.device_memory.update(sum(int(cuda.memory_allocated(gpu)) for gpu in range(cuda.device_count())))

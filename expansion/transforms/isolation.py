@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -79,32 +80,43 @@ class _Search:
         self.errors: dict[int, RowError] = {}
         self._operation = operation
         self._has_succeeded = False
+        self._alike: Counter[RowError] = Counter()
 
     def attempt(self, columns: Columns, rows: Indices) -> Iterator[Columns]:
         """Yields results for the good ones among ``columns``, whose indices in the whole batch are ``rows``."""
-        try:
-            result = self._operation(columns)
-        except BadRows as bad:
-            for index, message in bad.messages.items():
-                self.errors[int(rows[index])] = RowError("ValueError", message)
-            good = np.setdiff1d(np.arange(len(rows)), list(bad.messages))
-            if len(good):
-                yield from self.attempt(columns.take(good), rows[good])
-        except SYSTEMIC_ERRORS:
-            raise
-        except Exception as error:
-            if len(rows) == 1:
-                self._blame(int(rows[0]), error)
-                return
+        results: list[Columns] = []
+        while not results and len(rows):
+            try:
+                results.append(self._operation(columns))
+            except BadRows as bad:  # noqa: PERF203 - a call of the operation a turn
+                good = self._take_out(bad, rows)
+                columns, rows = columns.take(good), rows[good]
+            except SYSTEMIC_ERRORS:
+                raise
+            except Exception as error:
+                if len(rows) == 1:
+                    self._blame(int(rows[0]), error)
+                    return
+                break
+        if results:
+            self._has_succeeded = True
+            yield from results
+        elif len(rows):
             middle = len(rows) // 2
             yield from self.attempt(columns.slice(0, middle), rows[:middle])
             yield from self.attempt(columns.slice(middle, len(rows)), rows[middle:])
-        else:
-            self._has_succeeded = True
-            yield result
+
+    def _take_out(self, bad: BadRows, rows: Indices) -> Indices:
+        """Notes the rows that are named; returns the indices of the others among ``rows``."""
+        for index, message in bad.messages.items():
+            self.errors[int(rows[index])] = RowError("ValueError", message)
+        good = np.setdiff1d(np.arange(len(rows)), list(bad.messages))
+        if len(good) == len(rows):
+            raise SystemicError("bad rows were announced, and none was named; name them in BadRows") from bad
+        return good
 
     def _blame(self, row: int, error: Exception) -> None:
-        self.errors[row] = RowError(type(error).__name__, first_line(error))
-        alike = list(self.errors.values()).count(self.errors[row])
-        if not isinstance(error, ROW_ERRORS) and not self._has_succeeded and alike >= _ALIKE:
+        self.errors[row] = alike = RowError(type(error).__name__, first_line(error))
+        self._alike[alike] += 1
+        if not isinstance(error, ROW_ERRORS) and not self._has_succeeded and self._alike[alike] >= _ALIKE:
             raise error

@@ -1,7 +1,7 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """What a job reports of itself, in Beam's own metrics system, and so in the Java ``PipelineResult`` too.
 
-Beam's RunInference reports, under its own names: ``num_inferences`` (rows that reached the model and did not fail),
+Beam's RunInference reports, under its own names: ``num_inferences`` (rows that reached the model, good and bad),
 ``inference_request_batch_size`` (rows of a model batch), ``inference_request_batch_byte_size``,
 ``inference_batch_latency_micro_secs``, ``load_model_latency_milli_secs``, ``model_byte_size`` (growth of the worker's
 resident memory while the model was loaded) and ``failed_batches_counter``. Here are those that it lacks, in the same
@@ -25,7 +25,7 @@ rows = Metrics.counter(NAMESPACE, "num_rows")  # that came in, good and bad
 batches = Metrics.counter(NAMESPACE, "num_batches")  # that went to the model
 batch_wait = Metrics.distribution(NAMESPACE, "batch_wait_milli_secs")  # of a batch for its rows, before the pre hooks
 padding = Metrics.distribution(NAMESPACE, "padding_percent")  # of the elements of a padded column
-device_memory = Metrics.distribution(NAMESPACE, "device_memory_bytes")  # of a GPU in use, after a batch
+device_memory = Metrics.distribution(NAMESPACE, "device_memory_bytes")  # of GPUs that PyTorch has in use, after a batch
 
 _errors = {stage: Metrics.counter(NAMESPACE, f"num_errors_{stage}") for stage in STAGES}
 _milliseconds = {stage: Metrics.distribution(NAMESPACE, f"{stage}_milli_secs") for stage in STAGES[1:]}

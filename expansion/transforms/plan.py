@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -49,6 +50,13 @@ class Plan:
     inputs: tuple[ModelInput, ...]
     outputs: dict[str, Field]
     predictions: dict[str, Field]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A message writes its maps in any order, and two expansions of one configuration are to be the same graph.
+        return {**self.__dict__, "config": self.config.SerializeToString(deterministic=True)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, config=RunInferenceConfig.FromString(state["config"]))
 
     @property
     def model_id(self) -> str:

@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindow, TimestampedValue
@@ -21,6 +22,7 @@ from expansion.transforms import metrics
 from expansion.transforms.batch import Batch
 from expansion.transforms.batching import BatchBounds
 from expansion.transforms.isolation import Operation
+from expansion.transforms.memory import WithinMemory
 
 
 @dataclass
@@ -95,12 +97,13 @@ class ApplyHooks(beam.DoFn):  # type: ignore[misc]
     """
 
     def __init__(self, chain: Iterable[Hook], stage: str):
-        self._chain = list(chain)
+        self._chain = [hook.SerializeToString(deterministic=True) for hook in chain]
         self._stage = stage
 
     def setup(self) -> None:
         """Builds the operations, on the worker."""
-        self._operations = [_noting_padding(hooks.build(hook)) for hook in self._chain]
+        built = map(hooks.build, map(Hook.FromString, self._chain))
+        self._operations = [partial(WithinMemory().run, _noting_padding(operation)) for operation in built]
 
     def process(self, batch: Batch) -> Iterator[Batch]:
         """Yields the batch; rows that fail are among its failures."""

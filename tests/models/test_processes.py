@@ -21,8 +21,9 @@ import pytest
 from expansion import models
 from expansion.contract._gen.model_pb2 import Model, OnnxModel, SklearnModel
 from expansion.errors import BadRows, SystemicError
-from expansion.models import processes
+from expansion.models import process_copy, processes
 from expansion.models.process_main import GRACE_VARIABLE
+from expansion.models.time_limit import OutOfTime
 from expansion.tensors.columns import Blobs, Columns, Dense
 
 pytestmark = [
@@ -298,6 +299,43 @@ def test_calls_that_wait_for_a_process_that_dies_are_made_elsewhere_or_by_the_ne
                 busy[0].result()
         for path in [*folder.glob("begun-*"), *folder.glob("end-*")]:
             path.unlink()
+
+
+def test_a_call_that_is_given_up_and_never_ends_takes_its_process_with_it_and_the_next_call_gets_another(
+    obedient, folder
+):
+    model = processes.connect(obedient, 1)
+    first = tell(model, 0)
+    forever = {"X": Columns({"f": Dense(np.array([[8.0, 0.0]]))}, 1)}
+    with pytest.raises(OutOfTime):
+        model.run(forever, ["predict"], timeout_secs=0.1)
+    second = tell(model, 0)
+    assert second != first
+    assert running(folder) == {second}
+
+
+def test_a_call_that_is_given_up_and_ends_soon_does_no_harm(obedient, folder, monkeypatch):
+    monkeypatch.setenv(GRACE_VARIABLE, "600")
+    model = processes.connect(obedient, 1)
+    first = tell(model, 0)
+    with pytest.raises(OutOfTime):
+        model.run({"X": Columns({"f": Dense(np.array([[8.0, 0.0]]))}, 1)}, ["predict"], timeout_secs=0.05)
+    (folder / "end-0").touch()
+    assert tell(model, 0) == first
+    os.kill(int(first), signal.SIGKILL)
+
+
+def test_a_directory_for_temporary_files_with_too_long_a_path_for_a_socket_is_passed_over(folder, monkeypatch):
+    for parent, expected in ((folder / ("x" * 100), folder.parent), (folder, folder)):
+        parent.mkdir(exist_ok=True)
+        monkeypatch.setattr(tempfile, "tempdir", str(parent))
+        (stem,) = process_copy.stems("key", 1)
+        assert Path(stem).parents[1] == expected
+        assert len(f"{stem}.socket") <= 103
+
+
+def test_a_class_without_files_has_no_fingerprint_and_no_file_of_the_machine_is_looked_at():
+    assert processes._content("") == ""
 
 
 def test_a_model_that_can_not_be_loaded_is_the_same_error_for_all_and_leaves_no_process(workers, folder):

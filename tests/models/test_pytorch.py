@@ -1,6 +1,9 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+import io
+import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,7 @@ from expansion.contract._gen.model_pb2 import PyTorchModel
 from expansion.contract.fields import Field
 from expansion.errors import BadRows, ConfigError, SystemicError
 from expansion.models import pytorch
+from expansion.models.pytorch_file import Interface, PyTorchFileError, exported_interface, kind_of
 from expansion.models.runtime import Runtime
 from expansion.tensors.columns import Columns, Dense, Ragged
 from expansion.tensors.grouping import uniformly
@@ -186,6 +190,53 @@ def test_a_file_that_is_no_model_is_refused_at_expansion(tmp_path, content, reas
     assert reason in problems(PyTorchModel(uri=str(path)))["uri"]
 
 
+def archive(graph, name="model/models/model.json"):
+    """Makes a zip file with this graph, as torch.export.save does."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as made:
+        made.writestr(name, graph)
+    return content
+
+
+@pytest.mark.parametrize(
+    ("graph", "reason"),
+    [
+        (b"[" + b"{}," * (2 << 20) + b"1]", "more than 1048576 objects and arrays"),
+        (b" " * (33 << 20), "its graph has 34603008 bytes"),
+        (b"[" * 1_000_000, "its graph can't be read"),
+    ],
+)
+def test_a_small_file_with_an_enormous_graph_is_refused_before_it_takes_memory(graph, reason):
+    content = archive(graph)
+    assert len(content.getvalue()) < 100_000
+    with pytest.raises(PyTorchFileError, match=reason):
+        exported_interface(content)
+
+
+def test_a_zip_file_with_an_enormous_directory_is_refused():
+    content = archive(b"")
+    end = content.getvalue()[-22:]
+    padding = bytes(17 << 20)
+    hostile = padding + end[:12] + len(padding).to_bytes(4, "little") + bytes(4) + end[20:]
+    with pytest.raises(PyTorchFileError, match="its zip directory has more than 16777216 bytes"):
+        kind_of(io.BytesIO(b"PK" + hostile))
+
+
+@pytest.mark.parametrize("size", [2**70, -5])
+def test_a_program_with_a_dimension_that_no_tensor_has_is_refused(size):
+    tensor = {"as_tensor": {"name": "a"}}
+    graph = {
+        "graph": {"tensor_values": {"a": {"sizes": [{"as_expr": 0}, {"as_int": size}], "dtype": 7}}},
+        "signature": {
+            "input_specs": [{"user_input": {"arg": tensor}}],
+            "output_specs": [{"user_output": {"arg": tensor}}],
+        },
+        "module_call_graph": [{"signature": None}],
+    }
+    with pytest.raises(PyTorchFileError, match=f"a tensor has a dimension of {size}"):
+        exported_interface(archive(json.dumps({"graph_module": graph})))
+
+
 def test_problems_of_the_message_are_reported_at_once():
     config = PyTorchModel(
         model_class="Net", class_arguments={"size": "three"}, inputs=[{"name": "x", "datatype": "FLOAT"}], dtype="FP64"
@@ -232,6 +283,37 @@ def test_a_wrong_shape_is_a_bad_row_and_what_the_model_raises_is_a_value_error(n
     config.inputs[0].shape[0] = -1
     with pytest.raises(ValueError, match="mat1 and mat2 shapes cannot be multiplied"):
         run(config, "logits", x=ROWS[:, :3])
+
+
+class Fails(torch.Tensor):
+    """A result that can't be fetched: what happens on a GPU is known only then."""
+
+    error = RuntimeError()
+
+    def cpu(self):
+        raise self.error
+
+
+class FailsLater(torch.nn.Module):
+    def forward(self, x):
+        return torch.zeros(len(x), 3).as_subclass(Fails)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (RuntimeError("CUDA error: device-side assert triggered"), SystemicError),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), MemoryError),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), MemoryError),
+    ],
+)
+def test_failures_of_a_gpu_that_show_when_results_are_fetched_are_not_the_rows(error, expected, monkeypatch):
+    monkeypatch.setattr(Fails, "error", error)
+    message = PyTorchModel(inputs=[X], outputs=[LOGITS])
+    declared = Interface([Field.from_proto(message.inputs[0])], [Field.from_proto(message.outputs[0])], frozenset(), -1)
+    model = pytorch.PyTorchModule(FailsLater(), message, declared, "cpu")
+    with pytest.raises(expected, match=r"CUDA|CUBLAS"):
+        model.run({"x": Columns({"x": Dense(ROWS)}, 5)}, ["logits"])
 
 
 def test_a_gpu_that_is_not_there_is_systemic(net, tmp_path):

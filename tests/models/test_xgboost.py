@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -255,7 +256,17 @@ def test_what_is_kept_of_a_file_is_bounded():
         read_ubjson_outline(io.BytesIO(b"[" + b"Z" * 100 + b"]"), 3, max_values=50)
     text = b"SI\x7f\x00" + bytes(0x7F00)
     with pytest.raises(OutlineError, match="larger than such a file can be"):
-        read_ubjson_outline(io.BytesIO(b"[" + text * 600 + b"]"), 3)
+        read_ubjson_outline(io.BytesIO(b"[" + text * 2400 + b"]"), 3)
+
+
+def test_empty_objects_and_arrays_are_bounded_as_each_takes_many_times_its_bytes_in_memory():
+    for piece in (b"[],", b"{},"):
+        with pytest.raises(OutlineError, match="more objects and arrays"):
+            read_json_outline(io.BytesIO(b"[" + piece * 70_000 + b"1]"), 3)
+    begin = time.monotonic()
+    with pytest.raises(OutlineError, match="larger than such a file can be"):
+        read_ubjson_outline(io.BytesIO(b"[" + b"[]" * (8 << 20) + b"]"), 3)
+    assert time.monotonic() - begin < 5
 
 
 def test_the_outline_of_json_is_json_without_what_lies_deeper():

@@ -79,3 +79,23 @@ def test_rows_of_a_slow_stream_wait_for_each_other_and_not_for_the_end_of_the_st
     assert len(counts) >= 4  # a window a second: the watermark went on while rows came
     metrics = {m.key.metric.name: m.result for m in result.metrics().query()["counters"]}
     assert 3 <= metrics["num_batches"] <= 20
+
+
+def test_rows_that_wait_when_the_stream_ends_are_run_at_once_and_do_not_keep_the_job_from_ending(prism, models):
+    options = ["--runner=PortableRunner", f"--job_endpoint={prism}", "--environment_type=LOOPBACK", "--streaming"]
+    batching = {"max_batch_size": 1000, "max_batch_duration_secs": 60}
+    config = {"model": {"onnx": {"uri": str(models / "identity_scalar.onnx")}}, "batching": batching}
+    pipeline = beam.Pipeline(options=PipelineOptions(options))
+    start = time.time()
+    impulses = PeriodicImpulse(start_timestamp=start, stop_timestamp=start + 1, fire_interval=0.1, data=None)
+    _ = (
+        pipeline
+        | impulses
+        | beam.Map(lambda timestamp: Number(x=float(timestamp) - start)).with_output_types(Number)
+        | RunInference(config)
+    )
+    result = pipeline.run()
+    result.wait_until_finish()
+    assert time.time() - start < 45
+    metrics = {m.key.metric.name: m.result for m in result.metrics().query()["counters"]}
+    assert 10 <= metrics["num_inferences"] <= 11

@@ -85,3 +85,16 @@ def test_a_batch_that_may_wait_for_a_time_waits_until_it_is_full():
     assert BatchBounds(Batching(max_batch_size=32)).min_rows == 1
     assert BatchBounds(Batching(max_batch_size=32, max_batch_duration_secs=1)).min_rows == 32
     assert BatchBounds(Batching(min_batch_size=4, max_batch_size=32, max_batch_duration_secs=1)).min_rows == 4
+
+
+@pytest.mark.parametrize("weight", [np.inf, 1e300, 2.0**63])
+def test_a_row_of_enormous_weight_is_a_batch_by_itself(weight):
+    bounds = BatchBounds(Batching(max_batch_weight=3, weight_column="w"))
+    assert rows(bounds.split(batch(w=Dense(np.array([1.0, weight, weight, 1.0, 1.0]))))) == [[0], [1], [2], [3, 4]]
+    unsigned = Dense(np.array([1, 2**63 + 5, 1, 1], np.uint64))
+    assert rows(bounds.split(batch(w=unsigned))) == [[0], [1], [2, 3]]
+
+
+def test_fractions_of_a_weight_count():
+    bounds = BatchBounds(Batching(max_batch_weight=1, weight_column="w"))
+    assert rows(bounds.split(batch(w=Dense(np.full(4, 0.5))))) == [[0, 1], [2, 3]]

@@ -2,6 +2,7 @@
 """One bad row never costs its batch."""
 
 import math
+import time
 
 import numpy as np
 import pytest
@@ -109,3 +110,27 @@ def test_an_empty_batch_is_not_passed_to_the_operation():
     operation = RaisesOn(())
     assert isolate(operation, columns([])).columns.row_count == 0
     assert operation.calls == 0
+
+
+def test_rows_that_an_operation_names_one_at_a_time_are_all_found():
+    def refuse_first_negative(batch):
+        negative = np.flatnonzero(batch["x"].values < 0)
+        if len(negative):
+            raise BadRows({int(negative[0]): "negative"})
+        return batch
+
+    assert len(isolate(refuse_first_negative, columns([-1] * 2000 + [1])).errors) == 2000
+
+
+def test_an_operation_that_names_no_row_is_broken_and_not_asked_again():
+    def refuse(batch):
+        raise BadRows({})
+
+    with pytest.raises(SystemicError, match="none was named"):
+        isolate(refuse, columns([1, 2]))
+
+
+def test_the_time_that_many_bad_rows_take_grows_with_their_number_and_not_with_its_square():
+    begin = time.monotonic()
+    assert len(isolate(RaisesOn(range(20_000)), columns(range(20_000))).errors) == 20_000
+    assert time.monotonic() - begin < 3

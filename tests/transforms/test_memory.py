@@ -1,6 +1,8 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """A batch that does not fit in memory is run in parts."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -71,3 +73,24 @@ def test_rows_that_the_operation_names_keep_their_indices_in_the_whole_batch():
     with pytest.raises(BadRows) as raised:
         memory.run(refuses_three, columns(4))
     assert raised.value.messages == {3: "three"}
+
+
+def test_a_row_that_does_not_fit_by_itself_does_not_make_later_batches_smaller():
+    memory, operation = WithinMemory(), FitsRows(1000, heavy=[5])
+    with pytest.raises(BadRows):
+        memory.run(operation, columns(1000))
+    assert len(operation.sizes) <= 2 * math.log2(1000) + 5
+    operation.heavy = ()
+    operation.sizes.clear()
+    memory.run(operation, columns(1000))
+    assert operation.sizes == [1000]
+
+
+def test_a_row_alone_in_its_batch_that_does_not_fit_is_named_once_others_have_fitted():
+    memory, operation = WithinMemory(), FitsRows(8, heavy=[0])
+    with pytest.raises(MemoryError):
+        memory.run(operation, columns(1))
+    memory.run(FitsRows(8), columns(8))
+    with pytest.raises(BadRows) as raised:
+        memory.run(operation, columns(1))
+    assert list(raised.value.messages) == [0]

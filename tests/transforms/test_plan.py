@@ -213,3 +213,15 @@ def test_a_configuration_is_checked_whole_before_anything_is_known_of_its_input(
     with pytest.raises(ConfigError) as error:
         read_config(config)
     assert sorted(problem.path for problem in error.value.problems) == sorted(paths)
+
+
+@pytest.mark.parametrize("seconds", [-1, 1e7, 1e300, float("inf"), float("nan")])
+def test_a_time_that_no_clock_takes_is_refused(vector, seconds):
+    config = {
+        **vector,
+        "batching": {"max_batch_duration_secs": seconds},
+        "error_handling": {"output": "errors", "timeout_secs": seconds},
+    }
+    found = problems(config, Field("x", "FP32", (2,)))
+    assert set(found) == {"batching.max_batch_duration_secs", "error_handling.timeout_secs"}
+    assert "expected seconds, 1000000 at most, or 0 for the default" in found["error_handling.timeout_secs"]
