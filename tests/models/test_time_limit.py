@@ -7,7 +7,6 @@ import pickle
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
@@ -42,19 +41,18 @@ def test_a_call_out_of_time_is_given_up_and_the_next_one_gets_another_thread(lim
 
 
 def test_threads_end_with_the_limit_and_with_the_call_that_was_given_up(limit):
-    before, end = threading.active_count(), threading.Event()
+    before, end = set(threading.enumerate()), threading.Event()
     with pytest.raises(OutOfTime):
         limit.run(end.wait)
     limit.run(lambda: None)
-    assert threading.active_count() == before + 2
+    made = [thread for thread in threading.enumerate() if thread not in before]
+    assert len(made) == 2
     end.set()
     del limit
     gc.collect()
-    for _ in range(500):
-        if threading.active_count() == before:
-            return
-        time.sleep(0.01)
-    raise AssertionError("threads are left")
+    for thread in made:
+        thread.join(5)
+    assert not any(thread.is_alive() for thread in made)
 
 
 def test_a_limit_that_has_made_no_call_can_be_pickled(limit):
