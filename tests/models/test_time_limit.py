@@ -40,7 +40,8 @@ def test_a_call_out_of_time_is_given_up_and_the_next_one_gets_another_thread(lim
     end.set()
 
 
-def test_threads_end_with_the_limit_and_with_the_call_that_was_given_up(limit):
+def test_threads_end_with_the_limit_and_with_the_call_that_was_given_up():
+    limit = TimeLimit(0.2)
     before, end = set(threading.enumerate()), threading.Event()
     with pytest.raises(OutOfTime):
         limit.run(end.wait)
@@ -49,7 +50,7 @@ def test_threads_end_with_the_limit_and_with_the_call_that_was_given_up(limit):
     assert len(made) == 2
     end.set()
     del limit
-    gc.collect()
+    gc.collect()  # the exception that was raised has seen it
     for thread in made:
         thread.join(5)
     assert not any(thread.is_alive() for thread in made)
