@@ -5,7 +5,7 @@ Beam's RunInference reports, under its own names: ``num_inferences`` (rows that 
 ``inference_request_batch_size`` (rows of a model batch), ``inference_request_batch_byte_size``,
 ``inference_batch_latency_micro_secs``, ``load_model_latency_milli_secs``, ``model_byte_size`` (growth of the worker's
 resident memory while the model was loaded) and ``failed_batches_counter``. Here are those that it lacks, in the same
-namespace.
+namespace; those of remote models are in expansion/models/remote_calls.py.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from contextlib import contextmanager
 
 from apache_beam.metrics import Metrics
 
-# The namespace of Beam's RunInference where its handler names none.
-NAMESPACE = "RunInference"
+from expansion.contract.urns import METRICS_NAMESPACE
+
+NAMESPACE = METRICS_NAMESPACE
 
 STAGES = ("decode", "preprocess", "inference", "postprocess")
 
