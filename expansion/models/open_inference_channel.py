@@ -90,10 +90,10 @@ class Channel:
         """
         stub = self._channel.unary_unary(f"/{_SERVICE}/{method}", None, None)  # bytes go as they are
 
-        def attempt() -> bytes:
+        def attempt(number: int) -> bytes:
             try:
-                # An attempt begins with waiting for the server, so that one that is away for less costs one attempt.
-                return cast(bytes, stub(request, timeout=self._calls.timeout_secs, wait_for_ready=True))
+                # That the server is away is noticed, and counted, at once; then each attempt waits for it to come back.
+                return cast(bytes, stub(request, timeout=self._calls.timeout_secs, wait_for_ready=number > 1))
             except grpc.RpcError as error:
                 raise translated(error) from error
 
@@ -104,6 +104,8 @@ def translated(error: grpc.RpcError) -> Exception:
     """Returns what the caller makes of an error of gRPC."""
     code, details = error.code(), error.details() or ""
     reason = f"{code.name}: {details.strip() or 'no reason given'}"
+    if code is _CODE.DEADLINE_EXCEEDED:  # of which gRPC does not say whether there was a connection
+        reason += " (the server was not reached, or did not answer in time)"
     if _TOO_LARGE.search(details):
         return TooLarge(reason)
     if code in _PASSING or _NOT_READY.search(details) or (code in _OF_THE_SERVER and _BROKEN.search(details)):

@@ -127,11 +127,12 @@ class RemoteCalls:
                 start += size
         return results
 
-    def request(self, attempt: Callable[[], _T]) -> _T:
+    def request(self, attempt: Callable[[int], _T]) -> _T:
         """Makes one request, in several attempts if need be.
 
         Args:
-            attempt: Makes the request once, within ``timeout_secs``, and raises Unavailable if it may be tried again.
+            attempt: Makes the request once, within ``timeout_secs``, and raises Unavailable if it may be tried again;
+                gets the number of the attempt, from 1.
 
         Raises:
             SystemicError: No attempt succeeded.
@@ -144,7 +145,7 @@ class RemoteCalls:
                 self._metrics.retries.inc()
             start = self._clock.now()
             try:
-                return attempt()
+                return attempt(count)
             except Unavailable as error:
                 if count == self._max_attempts:
                     reason = f"{self._server} failed {count} time(s), the last time with: {error}"

@@ -64,7 +64,7 @@ class Endpoint:
             ValueError: The endpoint does not take some row.
             TooLarge: The request or the response is too large.
         """
-        return self._calls.request(lambda: self._attempt(body))
+        return self._calls.request(lambda _: self._attempt(body))
 
     def _attempt(self, body: bytes) -> Any:
         headers = {"Content-Type": "application/json; charset=utf-8", **self._authorization()}

@@ -31,8 +31,9 @@ class Server:
     def __init__(self, *failures):
         self.failures, self.attempts = list(failures), 0
 
-    def __call__(self):
+    def __call__(self, number):
         self.attempts += 1
+        assert number == self.attempts
         if self.failures:
             raise self.failures.pop(0)
         return "answer"
@@ -53,7 +54,7 @@ def test_what_may_pass_is_tried_again_after_waits_that_grow():
 def test_the_default_outlives_a_server_that_is_away_for_ten_seconds(lot):
     fake = FakeClock(lot)
 
-    def server():
+    def server(number):
         if fake.time < 10:
             raise Unavailable("away")
         return "answer"
@@ -143,7 +144,7 @@ def test_requests_start_at_even_distances_and_attempts_count_as_requests():
     fake = FakeClock()
     remote, started = calls(fake, max_requests_per_second=4, backoff_secs=0.1), []
 
-    def server():
+    def server(number):
         started.append(fake.time)
         if len(started) == 3:
             raise Unavailable("away")
