@@ -50,9 +50,9 @@ def timed(stage: str) -> Iterator[None]:
 
 
 def counted_here(function: Callable[..., _T]) -> Callable[..., _T]:
-    """Returns the function, for another thread to call: what it counts there is counted in this thread's step and bundle.
+    """Returns the function, for another thread to call: what it counts is counted for this thread's step and bundle.
 
-    Beam knows of each thread what it works for, and drops what is counted in a thread that it does not know.
+    Beam knows of its own threads what they work for, and drops what is counted in any other.
     """
     tracker = statesampler.get_current_tracker()
     if tracker is None:
