@@ -19,10 +19,11 @@ GRADLE := gradle -p java-example --console=plain -q
 setup:
 	@tools/setup.sh
 
-# Every framework, and a runner for streams: for tests.
+# Every framework, a runner for streams, and a server of models: for tests.
 setup-all:
 	@tools/setup.sh all
 	@tools/prism.sh
+	@tools/mlserver.sh
 
 demo: setup
 	@tools/demo.sh

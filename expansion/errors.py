@@ -4,6 +4,7 @@
 ExpansionError
 ├── ConfigError      the configuration is wrong; carries every problem found, at expansion
 ├── BadRows          some rows of a batch can't be processed; carries which, and why
+├── RemoteError      a server failed at a request, because of some row in it or by itself
 └── SystemicError    nothing of a batch can be processed; fails the bundle, which the runner retries
 """
 
@@ -55,6 +56,10 @@ class BadRows(ExpansionError):  # noqa: N818 - it names the rows, not the error
     def __init__(self, messages: Mapping[int, str]):
         self.messages = dict(messages)
         super().__init__("; ".join(f"row {row}: {message}" for row, message in list(self.messages.items())[:3]))
+
+
+class RemoteError(ExpansionError):
+    """A server failed at a request, and does not say whether it did because of some row in it."""
 
 
 class SystemicError(ExpansionError):

@@ -11,12 +11,12 @@ trap 'rm -rf "$scratch"' EXIT
 
 cd "$here"
 uv run --no-project --isolated --quiet --with 'grpcio-tools==1.62.3' --with 'setuptools<80' \
-  python -m grpc_tools.protoc -I. --python_out="$scratch" --pyi_out="$scratch" beamml/expansion/v1/*.proto
+  python -m grpc_tools.protoc -I. --python_out="$scratch" --pyi_out="$scratch" beamml/*/*/*.proto
 
 mkdir -p "$out"
-for stub in "$scratch"/beamml/expansion/v1/*_pb2.py*; do
+for stub in "$scratch"/beamml/*/*/*_pb2.py*; do
   # The stubs live inside the package, not at the top-level name `beamml`: in imports, and where pickle looks for a message.
   sed -e 's/^from beamml\.expansion\.v1 import/from expansion.contract._gen import/' \
-      -e "s/'beamml\.expansion\.v1\./'expansion.contract._gen./" "$stub" > "$out/$(basename "$stub")"
+      -e "s/'beamml\.[a-z_]*\.v[0-9]*\./'expansion.contract._gen./" "$stub" > "$out/$(basename "$stub")"
 done
 printf '"""Stubs generated from proto/ by `make gen`; do not edit."""\n' > "$out/__init__.py"

@@ -16,7 +16,18 @@ from expansion.errors import ConfigError, Problem
 from expansion.models.runtime import Runtime
 from expansion.models.signature import Model, Signature
 
-NAMES = ("onnx", "sklearn", "pytorch", "xgboost", "custom", "tensorflow", "tensorrt", "huggingface")
+NAMES = (
+    "onnx",
+    "sklearn",
+    "pytorch",
+    "xgboost",
+    "custom",
+    "tensorflow",
+    "tensorrt",
+    "huggingface",
+    "open_inference",
+    "vertex_ai",
+)
 
 
 class ModelModule(Protocol):

@@ -1,5 +1,5 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""From columns to the one array that a model's input takes."""
+"""From columns to the one array, or the one column, that a model's input takes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from expansion.contract.fields import NUMPY_DTYPES, Field
+from expansion.contract.fields import NUMPY_DTYPES, VARIABLE_LENGTH, Field
 from expansion.errors import BadRows
 from expansion.tensors.columns import Blobs, Column, Columns, Dense
 
@@ -43,6 +43,21 @@ def stack(columns: Columns, field: Field) -> npt.NDArray[Any]:
         )
         raise BadRows(dict.fromkeys(range(len(array)), f"{reason}; reshape or pad the column in a pre hook"))
     return array if dtype is None else np.ascontiguousarray(array, dtype)
+
+
+def joined(columns: Columns, field: Field) -> Dense | Blobs:
+    """Joins columns into one column for a model input, as ``stack`` does, where arrays of texts are not wanted.
+
+    Raises:
+        BadRows: The rows do not have the shape that the input takes.
+    """
+    only = next(iter(columns.values()))
+    if len(columns) == 1 and isinstance(only, Blobs) and fits(only.shape, field.shape):
+        return Blobs(field.datatype, only.array, only.shape, len(only))
+    array = stack(columns, field)
+    if field.datatype in VARIABLE_LENGTH:
+        return Blobs.of(field.datatype, array.ravel().tolist(), len(array), array.shape[1:])
+    return Dense(array)
 
 
 def fits(shape: tuple[int, ...], expected: tuple[int, ...]) -> bool:

@@ -105,7 +105,7 @@ class ColumnarModelHandler(ModelHandler[Batch, Batch, Model]):  # type: ignore[m
             if self._copies:  # where a call can be given up
                 run = cast("ProcessModel", model).run
                 return self._run(partial(run, timeout_secs=self._timeout_secs), features)
-            return self._limit.run(lambda: self._run(model.run, features))
+            return self._limit.run(metrics.counted_here(lambda: self._run(model.run, features)))
         except OutOfTime as error:
             raise SystemicError(
                 f"model {self._plan.model_id} took longer than {self._timeout_secs:g} s for {features.row_count} rows; "

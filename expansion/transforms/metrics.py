@@ -5,19 +5,24 @@ Beam's RunInference reports, under its own names: ``num_inferences`` (rows that 
 ``inference_request_batch_size`` (rows of a model batch), ``inference_request_batch_byte_size``,
 ``inference_batch_latency_micro_secs``, ``load_model_latency_milli_secs``, ``model_byte_size`` (growth of the worker's
 resident memory while the model was loaded) and ``failed_batches_counter``. Here are those that it lacks, in the same
-namespace.
+namespace; those of remote models are in expansion/models/remote_calls.py.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from apache_beam.metrics import Metrics
+from apache_beam.runners.worker import statesampler
 
-# The namespace of Beam's RunInference where its handler names none.
-NAMESPACE = "RunInference"
+from expansion.contract.urns import METRICS_NAMESPACE
+
+NAMESPACE = METRICS_NAMESPACE
+
+_T = TypeVar("_T")
 
 STAGES = ("decode", "preprocess", "inference", "postprocess")
 
@@ -42,3 +47,37 @@ def timed(stage: str) -> Iterator[None]:
     start = time.perf_counter()
     yield
     _milliseconds[stage].update(round(1e3 * (time.perf_counter() - start)))
+
+
+def counted_here(function: Callable[..., _T]) -> Callable[..., _T]:
+    """Returns the function, for another thread to call: what it counts is counted for this thread's step and bundle.
+
+    Beam knows of its own threads what they work for, and drops what is counted in any other.
+    """
+    tracker = statesampler.get_current_tracker()
+    if tracker is None:
+        return function
+    here = _Here(tracker.current_state())
+
+    def counted(*arguments: Any) -> _T:
+        statesampler.set_current_tracker(here)
+        try:
+            return function(*arguments)
+        finally:
+            statesampler.set_current_tracker(None)
+
+    return counted
+
+
+class _Here:
+    """Stands for Beam's StateSampler, which changes with what its own thread does; this one stays where it was made."""
+
+    def __init__(self, state: Any):
+        self._state = state
+
+    def current_state(self) -> Any:
+        return self._state
+
+    def update_metric(self, name: Any, value: Any) -> None:
+        if self._state.metrics_container is not None:
+            self._state.metrics_container.get_metric_cell(name).update(value)

@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Model(_message.Message):
-    __slots__ = ("onnx", "sklearn", "pytorch", "xgboost", "custom", "tensorflow", "tensorrt", "huggingface", "model_id", "device", "threads", "warm_up_rows", "env_vars", "large_model", "model_copies")
+    __slots__ = ("onnx", "sklearn", "pytorch", "xgboost", "custom", "tensorflow", "tensorrt", "huggingface", "open_inference", "vertex_ai", "model_id", "device", "threads", "warm_up_rows", "env_vars", "large_model", "model_copies")
     class EnvVarsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -23,6 +23,8 @@ class Model(_message.Message):
     TENSORFLOW_FIELD_NUMBER: _ClassVar[int]
     TENSORRT_FIELD_NUMBER: _ClassVar[int]
     HUGGINGFACE_FIELD_NUMBER: _ClassVar[int]
+    OPEN_INFERENCE_FIELD_NUMBER: _ClassVar[int]
+    VERTEX_AI_FIELD_NUMBER: _ClassVar[int]
     MODEL_ID_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
     THREADS_FIELD_NUMBER: _ClassVar[int]
@@ -38,6 +40,8 @@ class Model(_message.Message):
     tensorflow: TensorFlowModel
     tensorrt: TensorRtModel
     huggingface: HuggingFaceModel
+    open_inference: OpenInferenceModel
+    vertex_ai: VertexAiModel
     model_id: str
     device: str
     threads: int
@@ -45,7 +49,7 @@ class Model(_message.Message):
     env_vars: _containers.ScalarMap[str, str]
     large_model: bool
     model_copies: int
-    def __init__(self, onnx: _Optional[_Union[OnnxModel, _Mapping]] = ..., sklearn: _Optional[_Union[SklearnModel, _Mapping]] = ..., pytorch: _Optional[_Union[PyTorchModel, _Mapping]] = ..., xgboost: _Optional[_Union[XGBoostModel, _Mapping]] = ..., custom: _Optional[_Union[CustomModel, _Mapping]] = ..., tensorflow: _Optional[_Union[TensorFlowModel, _Mapping]] = ..., tensorrt: _Optional[_Union[TensorRtModel, _Mapping]] = ..., huggingface: _Optional[_Union[HuggingFaceModel, _Mapping]] = ..., model_id: _Optional[str] = ..., device: _Optional[str] = ..., threads: _Optional[int] = ..., warm_up_rows: _Optional[int] = ..., env_vars: _Optional[_Mapping[str, str]] = ..., large_model: bool = ..., model_copies: _Optional[int] = ...) -> None: ...
+    def __init__(self, onnx: _Optional[_Union[OnnxModel, _Mapping]] = ..., sklearn: _Optional[_Union[SklearnModel, _Mapping]] = ..., pytorch: _Optional[_Union[PyTorchModel, _Mapping]] = ..., xgboost: _Optional[_Union[XGBoostModel, _Mapping]] = ..., custom: _Optional[_Union[CustomModel, _Mapping]] = ..., tensorflow: _Optional[_Union[TensorFlowModel, _Mapping]] = ..., tensorrt: _Optional[_Union[TensorRtModel, _Mapping]] = ..., huggingface: _Optional[_Union[HuggingFaceModel, _Mapping]] = ..., open_inference: _Optional[_Union[OpenInferenceModel, _Mapping]] = ..., vertex_ai: _Optional[_Union[VertexAiModel, _Mapping]] = ..., model_id: _Optional[str] = ..., device: _Optional[str] = ..., threads: _Optional[int] = ..., warm_up_rows: _Optional[int] = ..., env_vars: _Optional[_Mapping[str, str]] = ..., large_model: bool = ..., model_copies: _Optional[int] = ...) -> None: ...
 
 class OnnxModel(_message.Message):
     __slots__ = ("uri", "providers", "graph_optimization", "session_config")
@@ -193,3 +197,56 @@ class HuggingFaceModel(_message.Message):
     max_tokens: int
     max_new_tokens: int
     def __init__(self, uri: _Optional[str] = ..., task: _Optional[str] = ..., max_tokens: _Optional[int] = ..., max_new_tokens: _Optional[int] = ...) -> None: ...
+
+class OpenInferenceModel(_message.Message):
+    __slots__ = ("uri", "inputs", "outputs", "calls")
+    URI_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    uri: str
+    inputs: _containers.RepeatedCompositeFieldContainer[_tensor_pb2.Field]
+    outputs: _containers.RepeatedCompositeFieldContainer[_tensor_pb2.Field]
+    calls: RemoteCalls
+    def __init__(self, uri: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[_tensor_pb2.Field, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[_tensor_pb2.Field, _Mapping]]] = ..., calls: _Optional[_Union[RemoteCalls, _Mapping]] = ...) -> None: ...
+
+class VertexAiModel(_message.Message):
+    __slots__ = ("uri", "inputs", "outputs", "calls", "instance_format", "parameters", "api_endpoint", "token_file")
+    class ParametersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    URI_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FORMAT_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    API_ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FILE_FIELD_NUMBER: _ClassVar[int]
+    uri: str
+    inputs: _containers.RepeatedCompositeFieldContainer[_tensor_pb2.Field]
+    outputs: _containers.RepeatedCompositeFieldContainer[_tensor_pb2.Field]
+    calls: RemoteCalls
+    instance_format: str
+    parameters: _containers.ScalarMap[str, str]
+    api_endpoint: str
+    token_file: str
+    def __init__(self, uri: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[_tensor_pb2.Field, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[_tensor_pb2.Field, _Mapping]]] = ..., calls: _Optional[_Union[RemoteCalls, _Mapping]] = ..., instance_format: _Optional[str] = ..., parameters: _Optional[_Mapping[str, str]] = ..., api_endpoint: _Optional[str] = ..., token_file: _Optional[str] = ...) -> None: ...
+
+class RemoteCalls(_message.Message):
+    __slots__ = ("timeout_secs", "max_attempts", "backoff_secs", "max_requests_per_second", "max_rows_per_request")
+    TIMEOUT_SECS_FIELD_NUMBER: _ClassVar[int]
+    MAX_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    BACKOFF_SECS_FIELD_NUMBER: _ClassVar[int]
+    MAX_REQUESTS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    MAX_ROWS_PER_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    timeout_secs: float
+    max_attempts: int
+    backoff_secs: float
+    max_requests_per_second: float
+    max_rows_per_request: int
+    def __init__(self, timeout_secs: _Optional[float] = ..., max_attempts: _Optional[int] = ..., backoff_secs: _Optional[float] = ..., max_requests_per_second: _Optional[float] = ..., max_rows_per_request: _Optional[int] = ...) -> None: ...

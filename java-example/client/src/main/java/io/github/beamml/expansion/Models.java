@@ -9,10 +9,12 @@ import io.github.beamml.expansion.v1.Field;
 import io.github.beamml.expansion.v1.HuggingFaceModel;
 import io.github.beamml.expansion.v1.Model;
 import io.github.beamml.expansion.v1.OnnxModel;
+import io.github.beamml.expansion.v1.OpenInferenceModel;
 import io.github.beamml.expansion.v1.PyTorchModel;
 import io.github.beamml.expansion.v1.SklearnModel;
 import io.github.beamml.expansion.v1.TensorFlowModel;
 import io.github.beamml.expansion.v1.TensorRtModel;
+import io.github.beamml.expansion.v1.VertexAiModel;
 import io.github.beamml.expansion.v1.XGBoostModel;
 import java.util.Arrays;
 import java.util.List;
@@ -21,7 +23,8 @@ import java.util.List;
  * Models, by framework.
  *
  * <p>A uri is a path or anything that Beam's filesystems read ({@code gs://…}). It is read where
- * the service and the workers run; a relative path is relative to their working directory.
+ * the service and the workers run; a relative path is relative to their working directory. Of a
+ * remote model it is an address, which workers call.
  */
 public final class Models {
 
@@ -117,6 +120,56 @@ public final class Models {
   /** A model of Hugging Face transformers with every setting that the message has. */
   public static Model of(HuggingFaceModel model) {
     return Model.newBuilder().setHuggingface(model).build();
+  }
+
+  /**
+   * A model on a server of the Open Inference Protocol: Triton, KServe, MLServer and others. Workers
+   * call it; what is declared is compared with what the server says when they start.
+   *
+   * @param uri {@code grpc://HOST:PORT/MODEL} or, with TLS, {@code grpcs://…}; {@code
+   *     /versions/VERSION} behind it for one version
+   * @param inputs what the model takes; {@link Fields} makes them
+   * @param outputs what it returns
+   */
+  public static Model openInference(String uri, List<Field> inputs, List<Field> outputs) {
+    return of(
+        OpenInferenceModel.newBuilder()
+            .setUri(uri)
+            .addAllInputs(inputs)
+            .addAllOutputs(outputs)
+            .build());
+  }
+
+  /**
+   * A model on a server of the Open Inference Protocol with every setting that the message has, such
+   * as time-out, attempts and rate.
+   */
+  public static Model of(OpenInferenceModel model) {
+    return Model.newBuilder().setOpenInference(model).build();
+  }
+
+  /**
+   * A model on an endpoint of Google's Vertex AI, which workers call with their own credentials.
+   *
+   * @param endpoint {@code projects/PROJECT/locations/LOCATION/endpoints/ENDPOINT}
+   * @param inputs what the model takes; {@link Fields} makes them
+   * @param outputs what it returns
+   */
+  public static Model vertexAi(String endpoint, List<Field> inputs, List<Field> outputs) {
+    return of(
+        VertexAiModel.newBuilder()
+            .setUri(endpoint)
+            .addAllInputs(inputs)
+            .addAllOutputs(outputs)
+            .build());
+  }
+
+  /**
+   * A model on an endpoint of Vertex AI with every setting that the message has, such as time-out,
+   * attempts and rate.
+   */
+  public static Model of(VertexAiModel model) {
+    return Model.newBuilder().setVertexAi(model).build();
   }
 
   /**

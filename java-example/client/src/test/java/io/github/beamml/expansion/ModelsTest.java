@@ -9,6 +9,7 @@ import com.google.protobuf.Descriptors.FieldDescriptor;
 import io.github.beamml.expansion.tensor.Datatype;
 import io.github.beamml.expansion.v1.Model;
 import io.github.beamml.expansion.v1.PyTorchModel;
+import io.github.beamml.expansion.v1.RemoteCalls;
 import java.util.List;
 import java.util.Set;
 import java.util.stream.Collectors;
@@ -65,6 +66,28 @@ public class ModelsTest {
     assertEquals(
         "{'huggingface':{'uri':'hf://a/b','task':'text-generation'}}",
         json(Models.huggingface("hf://a/b", "text-generation")));
+    assertEquals(
+        "{'open_inference':{'uri':'grpc://h:1/m','inputs':[{'name':'x','datatype':'FP64'}],"
+            + "'outputs':[{'name':'y','datatype':'STRING'}]}}",
+        json(
+            Models.openInference(
+                "grpc://h:1/m",
+                List.of(Fields.of("x", Datatype.FP64)),
+                List.of(Fields.of("y", Datatype.STRING)))));
+    assertEquals(
+        "{'vertex_ai':{'uri':'projects/p/locations/l/endpoints/e',"
+            + "'inputs':[{'name':'x','datatype':'FP64'}],'outputs':[{'name':'y','datatype':'FP32'}],"
+            + "'calls':{'max_attempts':5}}}",
+        json(
+            Models.of(
+                Models.vertexAi(
+                        "projects/p/locations/l/endpoints/e",
+                        List.of(Fields.of("x", Datatype.FP64)),
+                        List.of(Fields.of("y", Datatype.FP32)))
+                    .getVertexAi()
+                    .toBuilder()
+                    .setCalls(RemoteCalls.newBuilder().setMaxAttempts(5))
+                    .build())));
     assertEquals(
         "{'custom':{'model_class':'p.C','inputs':[{'name':'x','datatype':'FP64'}],"
             + "'outputs':[{'name':'y','datatype':'STRING'}]}}",
