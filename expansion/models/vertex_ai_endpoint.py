@@ -157,7 +157,7 @@ def _google_session() -> requests.Session:
         import google.auth
         from google.auth.transport.requests import AuthorizedSession
     except ImportError as error:
-        raise SystemicError("google-auth is missing; install beam-ml-expansion[vertex_ai] on the workers") from error
+        raise SystemicError("google-auth is missing; install beam-ml-expansion[gcp] on the workers") from error
     try:
         credentials, _ = google.auth.default(scopes=[_SCOPE])
     except google.auth.exceptions.GoogleAuthError as error:
