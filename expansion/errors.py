@@ -5,6 +5,7 @@ ExpansionError
 ├── ConfigError      the configuration is wrong; carries every problem found, at expansion
 ├── BadRows          some rows of a batch can't be processed; carries which, and why
 └── SystemicError    nothing of a batch can be processed; fails the bundle, which the runner retries
+    └── ModelUnavailable  one of several models can't be used; where they are by key, it costs the rows of its key
 """
 
 from __future__ import annotations
@@ -59,6 +60,10 @@ class BadRows(ExpansionError):  # noqa: N818 - it names the rows, not the error
 
 class SystemicError(ExpansionError):
     """Nothing can be processed: a model that does not load, a worker that lacks a package."""
+
+
+class ModelUnavailable(SystemicError):  # noqa: N818 - its name is what error rows say
+    """One of several models does not load, or is not like the others."""
 
 
 def first_line(error: BaseException) -> str:
