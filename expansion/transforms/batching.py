@@ -49,13 +49,14 @@ class BatchBounds:
         routed = self._routed(batch)
         if routed.refused:
             batch, routed = _without_refused(batch, routed)
+            if len(batch) == 0:
+                yield 0, batch
+                return
         # Sorted once, rather than looked through for each of what may be as many routes as rows.
         place_of = routed.of_row * (len(self._boundaries) + 1) + self._bucket_of(batch)
         order = np.argsort(place_of, kind="stable")
         places, starts = np.unique(place_of[order], return_index=True)
         failures = batch.failures
-        if not len(places):
-            yield 0, batch
         for place, rows in zip(places.tolist(), np.split(order, starts[1:]), strict=True):
             route, bucket = divmod(place, len(self._boundaries) + 1)
             yield bucket, replace(batch.take(rows), failures=failures, route=routed.names[route])
