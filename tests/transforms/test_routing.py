@@ -162,7 +162,7 @@ def test_the_column_of_arms_has_a_name_of_its_own(split, name):
 def test_the_arm_is_the_last_of_the_results(split):
     assert list(plan(split()).results) == ["y", "arm"]
     concat = {"concat": {"columns": ["y"], "output": "joined"}}
-    assert list(plan({**split(output="who"), "post_hooks": [concat]}).results) == ["joined", "who"]
+    assert list(plan({**split(output="who"), "post_hooks": [concat]}).results) == ["y", "joined", "who"]
 
 
 def test_the_operator_is_asked_about_every_model(split, per_key):
