@@ -110,7 +110,7 @@ def test_each_row_meets_the_model_of_its_key_and_few_are_in_memory(run, folder):
     assert counters["num_model_evictions"] == KEYS - 2 - ROOM
     assert counters["num_models_unavailable"] == 2
     assert not [name for name in counters if "k7" in name]
-    assert grown < 30 << 20  # all of them are 61 MiB of weights alone
+    assert grown < 60 << 20  # it is 23 MiB; 126 MiB where all stay in memory
 
 
 def test_keys_that_go_into_a_template_lead_nowhere_else(run, folder):
