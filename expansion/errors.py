@@ -6,6 +6,7 @@ ExpansionError
 ├── BadRows          some rows of a batch can't be processed; carries which, and why
 ├── RemoteError      a server failed at a request, because of some row in it or by itself
 └── SystemicError    nothing of a batch can be processed; fails the bundle, which the runner retries
+    └── ModelUnavailable  one of several models can't be used; where they are by key, it costs the rows of its key
 """
 
 from __future__ import annotations
@@ -64,6 +65,10 @@ class RemoteError(ExpansionError):
 
 class SystemicError(ExpansionError):
     """Nothing can be processed: a model that does not load, a worker that lacks a package."""
+
+
+class ModelUnavailable(SystemicError):  # noqa: N818 - its name is what error rows say
+    """One of several models does not load, or is not like the others."""
 
 
 def first_line(error: BaseException) -> str:

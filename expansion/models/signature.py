@@ -29,6 +29,16 @@ class Signature:
     notes: Mapping[str, str] = field(default_factory=dict)
     numeric_only: frozenset[str] = frozenset()
 
+    def __str__(self) -> str:
+        inputs, outputs = (
+            ", ".join(f"{name}: {field}" for name, field in fields.items()) for fields in (self.inputs, self.outputs)
+        )
+        return f"({inputs}) -> ({outputs})"
+
+    def is_like(self, other: Signature) -> bool:
+        """Whether names, datatypes and shapes are the same, so that one model can take the other's place."""
+        return dict(self.inputs) == dict(other.inputs) and dict(self.outputs) == dict(other.outputs)
+
 
 class Model(Protocol):
     """A loaded model. Used by several threads at once."""

@@ -12,6 +12,7 @@ from expansion.contract._gen import run_inference_pb2
 from expansion.contract.permissions import Permission
 from expansion.contract.problems import at
 from expansion.errors import Problem
+from expansion.transforms.routing import named_models
 
 # Under this, entry points of packages name the hooks that they offer: strip_accents = "my_hooks.text:strip_accents".
 _HOOKS = "beam_ml_expansion.hooks"
@@ -39,13 +40,17 @@ class Policy:
 
     def check(self, config: run_inference_pb2.RunInferenceConfig) -> Iterator[Problem]:
         """Yields what a checked configuration asks for and the operator does not allow."""
-        name, message = models.framework(config.model)
-        yield from at(f"model.{name}", self._refused(models.module_of(config.model).permissions(message)))
+        yield from dict.fromkeys(self._check_models(config))  # a problem of all keys' models once
         for chain in ("pre_hooks", "post_hooks"):
             for index, hook in enumerate(getattr(config, chain)):
                 name, _ = hooks.operation(hook)
                 asked = (each for each in hooks.permissions(hook) if each.value not in self.installed)
                 yield from at(f"{chain}[{index}].{name}", self._refused(asked))
+
+    def _check_models(self, config: run_inference_pb2.RunInferenceConfig) -> Iterator[Problem]:
+        for path, model in named_models(config):
+            name, message = models.framework(model)
+            yield from at(f"{path}.{name}", self._refused(models.module_of(model).permissions(message)))
 
     def _refused(self, permissions: Iterator[Permission]) -> Iterator[Problem]:
         for permission in permissions:

@@ -20,11 +20,13 @@ class Failures:
         carried: What goes back with each of them, as in Batch.
         stage: decode, preprocess, inference or postprocess.
         errors: Why, one a row.
+        route: As in Batch, when they failed.
     """
 
     carried: Columns
     stage: str
     errors: tuple[RowError, ...]
+    route: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,15 @@ class Batch:
         features: What the pre hooks and the model read; without columns after inference.
         predictions: What the model and the post hooks made; without columns before inference.
         failures: Rows that are no longer in the columns above.
+        route: Which of several models the rows are for: a key, or the name of an arm. Empty where there is one model,
+            and before it is known.
     """
 
     carried: Columns
     features: Columns
     predictions: Columns = field(default_factory=lambda: Columns({}, 0))
     failures: tuple[Failures, ...] = ()
+    route: str = ""
 
     def __len__(self) -> int:
         """Number of rows that have not failed. Beam counts these as the batch's size."""
@@ -58,13 +63,9 @@ class Batch:
             return self
         failed = sorted(errors)
         kept = np.setdiff1d(np.arange(len(self)), failed)
-        failures = Failures(self.carried.take(np.array(failed)), stage, tuple(errors[row] for row in failed))
-        return Batch(
-            self.carried.take(kept),
-            self.features.take(kept),
-            self.predictions.take(kept),
-            (*self.failures, failures),
-        )
+        why = tuple(errors[row] for row in failed)
+        failures = Failures(self.carried.take(np.array(failed)), stage, why, self.route)
+        return self.take(kept).with_failures((*self.failures, failures))
 
     @property
     def nbytes(self) -> int:
@@ -85,18 +86,23 @@ class Batch:
             return replace(kept, features=result)
         return replace(kept, features=Columns({}, len(kept)), predictions=result)
 
+    def without_features(self) -> Batch:
+        """Returns the batch as it is after inference when no row was predicted."""
+        return replace(self, features=Columns({}, len(self)))
+
     def with_failures(self, failures: tuple[Failures, ...]) -> Batch:
         """Returns these rows with other failures."""
         return replace(self, failures=failures)
 
     def take(self, indices: Indices) -> Batch:
         """Returns the rows at ``indices``, in that order, without the failures."""
-        return Batch(self.carried.take(indices), self.features.take(indices), self.predictions.take(indices))
+        carried, features, predictions = self.carried, self.features, self.predictions
+        return Batch(carried.take(indices), features.take(indices), predictions.take(indices), route=self.route)
 
     def slice(self, start: int, stop: int) -> Batch:
         """Returns rows start to stop, as views, without the failures."""
-        carried, features, predictions = self.carried, self.features, self.predictions
-        return Batch(carried.slice(start, stop), features.slice(start, stop), predictions.slice(start, stop))
+        carried, features, predictions = (c.slice(start, stop) for c in (self.carried, self.features, self.predictions))
+        return Batch(carried, features, predictions, route=self.route)
 
     def compact(self) -> Batch:
         """Returns a copy that keeps nothing but its own rows alive: of a slice, pyarrow would pickle the whole."""
@@ -104,7 +110,7 @@ class Batch:
 
     @staticmethod
     def concat(batches: Sequence[Batch]) -> Batch:
-        """Joins batches; a single one is returned as it is."""
+        """Joins batches of one route; a single one is returned as it is."""
         if len(batches) == 1:
             return batches[0]
         full = [batch for batch in batches if len(batch)] or batches[:1]
@@ -113,4 +119,5 @@ class Batch:
             Columns.concat([batch.features for batch in full]),
             Columns.concat([batch.predictions for batch in full]),
             tuple(failures for batch in batches for failures in batch.failures),
+            full[0].route,
         )

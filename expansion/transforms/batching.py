@@ -1,18 +1,22 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Which rows go to the model together: bounds of a batch, and buckets of rows of about one length."""
+"""Which rows go to the model together: bounds of a batch, and buckets of rows of one route and about one length."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from expansion.contract._gen.run_inference_pb2 import Batching
-from expansion.tensors.columns import Columns, Dense
+from expansion.errors import ModelUnavailable
+from expansion.tensors.columns import Columns, Dense, Indices
 from expansion.tensors.sizes import row_bytes, row_lengths
 from expansion.transforms.batch import Batch
 from expansion.transforms.config import DEFAULT_MAX_BATCH_SIZE
+from expansion.transforms.isolation import RowError
+from expansion.transforms.routes import Routed, Router
 
 
 class BatchBounds:
@@ -20,28 +24,54 @@ class BatchBounds:
 
     Args:
         batching: The configuration; every field of it that is about sizes.
+        router: Where rows go. Default: there is one model.
     """
 
-    def __init__(self, batching: Batching):
+    def __init__(self, batching: Batching, router: Router | None = None):
         self._max_rows = batching.max_batch_size or DEFAULT_MAX_BATCH_SIZE
-        # Who lets a batch wait for a time wants it full.
-        self.min_rows = batching.min_batch_size or (self._max_rows if batching.max_batch_duration_secs else 1)
+        # Who lets a batch wait for a time wants it full, and rows that wait for their like are to meet all of it.
+        waits = batching.max_batch_duration_secs or (router and router.waits_for_its_like)
+        self.min_rows = batching.min_batch_size or (self._max_rows if waits else 1)
+        self._router = router
         self._max_weight = batching.max_batch_weight
         self._weight_column = batching.weight_column
         self._length_column = batching.length_column
         self._boundaries = np.array(batching.length_boundaries, np.int64)
 
     def buckets(self, batch: Batch) -> Iterator[tuple[int, Batch]]:
-        """Yields the rows of each bucket, with its number; failures are with the first."""
-        if not self._length_column or len(batch) == 0:
+        """Yields the rows of each route and bucket of lengths, with the bucket's number; failures are with the first.
+
+        Rows of routes for which there is no model are among the failures.
+        """
+        if len(batch) == 0 or not (self._router or self._length_column):
             yield 0, batch
             return
-        bucket_of = np.searchsorted(self._boundaries, row_lengths(batch.features[self._length_column]), side="right")
+        routed = self._routed(batch)
+        if routed.refused:
+            batch, routed = _without_refused(batch, routed)
+            if len(batch) == 0:
+                yield 0, batch
+                return
+        # Sorted once, rather than looked through for each of what may be as many routes as rows.
+        place_of = routed.of_row * (len(self._boundaries) + 1) + self._bucket_of(batch)
+        order = np.argsort(place_of, kind="stable")
+        places, starts = np.unique(place_of[order], return_index=True)
         failures = batch.failures
-        for bucket in np.unique(bucket_of):
-            part = batch.take(np.flatnonzero(bucket_of == bucket))
-            yield int(bucket), part.with_failures(failures)
+        for place, rows in zip(places.tolist(), np.split(order, starts[1:]), strict=True):
+            route, bucket = divmod(place, len(self._boundaries) + 1)
+            yield bucket, replace(batch.take(rows), failures=failures, route=routed.names[route])
             failures = ()
+
+    def _routed(self, batch: Batch) -> Routed:
+        if self._router is None:
+            return Routed([""], np.zeros(len(batch), np.int64), {})
+        return self._router.routed(batch.features[self._router.column])
+
+    def _bucket_of(self, batch: Batch) -> Indices:
+        """Returns the bucket of each row by its length."""
+        if not self._length_column:
+            return np.zeros(len(batch), np.int64)
+        return np.searchsorted(self._boundaries, row_lengths(batch.features[self._length_column]), side="right")
 
     def split(self, batch: Batch) -> Iterator[Batch]:
         """Yields parts of at most the largest size and weight, all but the last full; failures are with the first."""
@@ -92,3 +122,13 @@ class BatchBounds:
         # be weighs a little more than one, so that no sum is infinite.
         weights = np.nan_to_num(np.asarray(column.values, np.float64))
         return np.clip(weights, 0.0, self._max_weight + 1.0)
+
+
+def _without_refused(batch: Batch, routed: Routed) -> tuple[Batch, Routed]:
+    """Returns the batch with the rows for which there is no model moved to its failures, and where the others go."""
+    is_refused = np.isin(routed.of_row, list(routed.refused))
+    errors = {
+        int(row): RowError(ModelUnavailable.__name__, routed.refused[int(routed.of_row[row])])
+        for row in np.flatnonzero(is_refused)
+    }
+    return batch.without(errors, "inference"), routed._replace(of_row=routed.of_row[~is_refused])

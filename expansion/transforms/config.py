@@ -23,6 +23,7 @@ from expansion.contract.config import Parsed, parse_mapping, parse_proto, parse_
 from expansion.contract.declared import check_type
 from expansion.contract.problems import at, did_you_mean
 from expansion.errors import ConfigError, Problem
+from expansion.transforms import routing
 
 DEFAULT_MAX_BATCH_SIZE = 1024
 # What encoding adds to the columns that a client gets back.
@@ -68,7 +69,7 @@ def _is_about(path: str, unread: Iterable[str]) -> bool:
 
 def check(config: RunInferenceConfig) -> Iterator[Problem]:
     """Yields what is wrong with a configuration by itself, before anything is known of its input."""
-    yield from at("model", _check_model(config.model))
+    yield from routing.check(config, _check_model)
     yield from _check_inputs(config.inputs)
     yield from _check_outputs(config.outputs)
     for name in ("pre_hooks", "post_hooks"):

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, cast
 from apache_beam.ml.inference.base import ModelHandler
 
 from expansion import models
-from expansion.errors import SystemicError
+from expansion.contract._gen import model_pb2
+from expansion.errors import ModelUnavailable, SystemicError, first_line
+from expansion.models.pool import ModelPool
 from expansion.models.runtime import Runtime, cores, worker_processes
 from expansion.models.signature import Model
 from expansion.models.time_limit import OutOfTime, TimeLimit
@@ -19,43 +21,67 @@ from expansion.models.warm_up import warm_up, zeros
 from expansion.tensors.arrays import fits
 from expansion.tensors.columns import Column, Columns
 from expansion.tensors.grouping import uniformly
-from expansion.transforms import metrics
+from expansion.transforms import metrics, routing
 from expansion.transforms.batch import Batch
+from expansion.transforms.isolation import RowError
 from expansion.transforms.memory import WithinMemory
 from expansion.transforms.plan import Plan
+from expansion.transforms.signatures import check_like
 
 if TYPE_CHECKING:
     from expansion.models.processes import ProcessModel
+
+# Seconds after which the model of a key that does not load is tried again.
+RETRY_SECS = 60.0
+
+
+class NotAsDeclaredError(SystemicError):
+    """A model returns something else than it is declared to."""
 
 
 class ColumnarModelHandler(ModelHandler[Batch, Batch, Model]):  # type: ignore[misc]
     """Runs a model over a Batch at a time; a Batch is one element and counts as many examples as it has rows."""
 
     def __init__(self, plan: Plan):
-        super().__init__(env_vars=dict(sorted(plan.config.model.env_vars.items())))
+        super().__init__(env_vars=routing.env_vars(plan.config))
         self._plan = plan
-        self._copies = plan.config.model.model_copies or int(plan.config.model.large_model)
         self._memory = WithinMemory()
         self._timeout_secs = plan.config.error_handling.timeout_secs
         self._limit = TimeLimit(self._timeout_secs)
 
     def __repr__(self) -> str:
         # Beam writes it into the pipeline: it must be the same for the same configuration.
-        return f"{type(self).__name__}({self._plan.model_id})"
+        several = self._plan.config.WhichOneof("routing")
+        return f"{type(self).__name__}({several or self._plan.model_id})"
 
-    def load_model(self) -> Model:
-        """Loads the model, on the worker, and warms it up.
+    def load_model(self) -> Model | ModelPool:
+        """Loads the model, on the worker, and warms it up; of several, each when it is needed.
 
         Raises:
             SystemicError: It can't be loaded.
         """
-        config = self._plan.config.model
+        config = self._plan.config
+        if config.HasField("split"):
+            return ModelPool(self._load, len(config.split.arms), count=metrics.count_model)
+        if config.HasField("per_key"):
+            size = config.per_key.max_models_per_worker or routing.DEFAULT_MAX_MODELS
+            return ModelPool(self._load_for_key, size, RETRY_SECS, metrics.count_model)
+        return self._load("")
+
+    def _load_for_key(self, key: str) -> Model:
+        assert self._plan.signature  # noqa: S101 - of models by key
+        check_like(self._plan.config, key, self._plan.signature)
+        return self._load(key)
+
+    def _load(self, route: str) -> Model:
+        config = self._plan.model_of(route)
         inputs = zeros([model_input.field for model_input in self._plan.inputs], config.warm_up_rows)
         outputs = list(self._plan.outputs)
-        if self._copies:
+        copies = _copies(config)
+        if copies:
             from expansion.models import processes  # which needs a POSIX system, unlike all else
 
-            return processes.connect(config, self._copies, (inputs, outputs) if config.warm_up_rows else None)
+            return processes.connect(config, copies, (inputs, outputs) if config.warm_up_rows else None)
         runtime = Runtime(config.device, config.threads, max(1, cores() // worker_processes()))
         model = models.module_of(config).build(models.framework(config)[1], runtime)
         if config.warm_up_rows:
@@ -63,12 +89,12 @@ class ColumnarModelHandler(ModelHandler[Batch, Batch, Model]):  # type: ignore[m
         return model
 
     def run_inference(
-        self, batch: Batch, model: Model, inference_args: Mapping[str, Any] | None = None
+        self, batch: Batch, model: Model | ModelPool, inference_args: Mapping[str, Any] | None = None
     ) -> Sequence[Batch]:
         """Returns the batch with predictions in place of features; rows that fail are among its failures."""
         metrics.batches.inc()
         with metrics.timed("inference"):
-            result = batch.applied("inference", lambda features: self._infer(model, features))
+            result = self._inferred(batch, model)
         _note_device_memory()
         return [result]
 
@@ -84,35 +110,55 @@ class ColumnarModelHandler(ModelHandler[Batch, Batch, Model]):  # type: ignore[m
         """True: elements are batches already."""
         return True
 
-    def _infer(self, model: Model, features: Columns) -> Columns:
+    def _inferred(self, batch: Batch, model: Model | ModelPool) -> Batch:
+        if not isinstance(model, ModelPool):
+            return batch.applied("inference", lambda features: self._infer(model, features, batch.route))
+        if len(batch) == 0:
+            return batch.without_features()
+        try:
+            chosen = model.get(batch.route)
+            return batch.applied("inference", lambda features: self._infer(chosen, features, batch.route))
+        except ModelUnavailable as error:
+            if self._plan.config.HasField("split"):  # whose arms are few, and all to be used
+                raise
+            reason = RowError(type(error).__name__, first_line(error))
+        except NotAsDeclaredError as error:
+            if self._plan.config.HasField("split"):
+                raise
+            model.exclude(batch.route, first_line(error))
+            reason = RowError(ModelUnavailable.__name__, first_line(error))
+        return batch.without(dict.fromkeys(range(len(batch)), reason), "inference").without_features()
+
+    def _infer(self, model: Model, features: Columns, route: str) -> Columns:
         columns = [name for model_input in self._plan.inputs for name in model_input.columns]
 
         def run(part: Columns) -> Columns:
-            return uniformly(lambda uniform: self._in_time(model, uniform), part, columns)
+            return uniformly(lambda uniform: self._in_time(model, uniform, route), part, columns)
 
         # Around the groups of one shape, as a row that does not fit is often the only one of its shape.
         return self._memory.run(run, features)
 
-    def _in_time(self, model: Model, features: Columns) -> Columns:
+    def _in_time(self, model: Model, features: Columns, route: str) -> Columns:
         """Runs the model, for as long as it may.
 
         Raises:
             SystemicError: It takes longer.
         """
         if not self._timeout_secs:
-            return self._run(model.run, features)
+            return self._run(model.run, features, route)
         try:
-            if self._copies:  # where a call can be given up
+            if _copies(self._plan.model_of(route)):  # where a call can be given up
                 run = cast("ProcessModel", model).run
-                return self._run(partial(run, timeout_secs=self._timeout_secs), features)
-            return self._limit.run(metrics.counted_here(lambda: self._run(model.run, features)))
+                return self._run(partial(run, timeout_secs=self._timeout_secs), features, route)
+            return self._limit.run(metrics.counted_here(lambda: self._run(model.run, features, route)))
         except OutOfTime as error:
             raise SystemicError(
-                f"model {self._plan.model_id} took longer than {self._timeout_secs:g} s for {features.row_count} rows; "
-                "allow more with error_handling.timeout_secs, or make batching.max_batch_size smaller"
+                f"model {self._plan.model_id_of(route)} took longer than {self._timeout_secs:g} s for "
+                f"{features.row_count} rows; allow more with error_handling.timeout_secs, or make "
+                "batching.max_batch_size smaller"
             ) from error
 
-    def _run(self, model_run: Callable[..., dict[str, Column]], features: Columns) -> Columns:
+    def _run(self, model_run: Callable[..., dict[str, Column]], features: Columns, route: str) -> Columns:
         inputs = {model_input.field.name: features.select(model_input.columns) for model_input in self._plan.inputs}
         results = model_run(inputs, list(self._plan.outputs))
         predictions = {field.name: results[source] for source, field in self._plan.outputs.items()}
@@ -120,10 +166,14 @@ class ColumnarModelHandler(ModelHandler[Batch, Batch, Model]):  # type: ignore[m
             column = predictions[field.name]
             if column.datatype != field.datatype or not fits(column.shape, field.shape):
                 got = f"{column.datatype}{list(column.shape)}"
-                raise SystemicError(
-                    f"model {self._plan.model_id}: output {field.name!r} is {got}, not {field} as declared"
-                )
+                model_id = self._plan.model_id_of(route)
+                raise NotAsDeclaredError(f"model {model_id}: output {field.name!r} is {got}, not {field} as declared")
         return Columns(predictions, features.row_count)
+
+
+def _copies(model: model_pb2.Model) -> int:
+    """Returns the number of processes that the model runs in; 0 for the worker's own."""
+    return model.model_copies or int(model.large_model)
 
 
 def _note_device_memory() -> None:

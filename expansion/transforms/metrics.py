@@ -32,6 +32,14 @@ batch_wait = Metrics.distribution(NAMESPACE, "batch_wait_milli_secs")  # of a ba
 padding = Metrics.distribution(NAMESPACE, "padding_percent")  # of the elements of a padded column
 device_memory = Metrics.distribution(NAMESPACE, "device_memory_bytes")  # of GPUs that PyTorch has in use, after a batch
 
+# Of several models (per_key, split): how often one was loaded, let go for another, and found not to load. Keys are in
+# rows, never here: a name of a metric for each key would be too many.
+_models = {
+    "loads": Metrics.counter(NAMESPACE, "num_model_loads"),
+    "evictions": Metrics.counter(NAMESPACE, "num_model_evictions"),
+    "unavailable": Metrics.counter(NAMESPACE, "num_models_unavailable"),
+}
+
 _errors = {stage: Metrics.counter(NAMESPACE, f"num_errors_{stage}") for stage in STAGES}
 _milliseconds = {stage: Metrics.distribution(NAMESPACE, f"{stage}_milli_secs") for stage in STAGES[1:]}
 
@@ -39,6 +47,11 @@ _milliseconds = {stage: Metrics.distribution(NAMESPACE, f"{stage}_milli_secs") f
 def count_errors(stage: str, count: int) -> None:
     """Counts rows that failed in a stage."""
     _errors[stage].inc(count)
+
+
+def count_model(event: str) -> None:
+    """Counts a model of several: "loads", "evictions" or "unavailable"."""
+    _models[event].inc()
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import numpy as np
 
 from expansion import hooks, models
 from expansion.contract._gen.hook_pb2 import Hook
+from expansion.contract._gen.model_pb2 import Model
 from expansion.contract._gen.run_inference_pb2 import Batching, OutputColumn, RunInferenceConfig
 from expansion.contract.fields import NUMPY_DTYPES, Field, Fields, is_floating, is_numeric
 from expansion.contract.problems import at, did_you_mean
@@ -19,6 +20,8 @@ from expansion.errors import ConfigError, Problem
 from expansion.models.signature import Signature
 from expansion.tensors.arrays import fits
 from expansion.tensors.nulls import Fill
+from expansion.transforms import routing
+from expansion.transforms.signatures import signature_of
 
 MODEL_ID = "model_id"
 
@@ -42,6 +45,7 @@ class Plan:
         inputs: The model's inputs.
         outputs: The model's outputs that are kept, by their name in the model, as prediction columns.
         predictions: The prediction columns after the post hooks, in order.
+        signature: What every key's model takes and returns, where there is one for each key.
     """
 
     config: RunInferenceConfig
@@ -50,6 +54,7 @@ class Plan:
     inputs: tuple[ModelInput, ...]
     outputs: dict[str, Field]
     predictions: dict[str, Field]
+    signature: Signature | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # A message writes its maps in any order, and two expansions of one configuration are to be the same graph.
@@ -60,14 +65,41 @@ class Plan:
 
     @property
     def model_id(self) -> str:
-        """What output rows say as ``model_id``."""
-        _, message = models.framework(self.config.model)
-        return str(self.config.model.model_id or message.uri or message.model_class)
+        """What output rows say as ``model_id`` where there is one model; empty where there are several."""
+        return self.model_id_of("")
+
+    def model_of(self, route: str) -> Model:
+        """Returns the model that runs on rows of a route."""
+        return routing.model_of(self.config, route)
+
+    def model_id_of(self, route: str) -> str:
+        """Returns what rows of a route say as ``model_id``; empty where no model was chosen for them."""
+        if not route and routing.column_of(self.config):
+            return ""
+        model = self.model_of(route)
+        _, message = models.framework(model)
+        return str(model.model_id or message.uri or message.model_class)
+
+    def same_in_all_rows(self, route: str) -> dict[str, str]:
+        """Returns the columns that output rows of a route have after the predictions, and what they say in each."""
+        arm = routing.arm_field(self.config)
+        return {**({arm.name: route} if arm else {}), MODEL_ID: self.model_id_of(route)}
+
+    @property
+    def results(self) -> dict[str, Field]:
+        """The columns of output rows that are neither the input's nor ``model_id``, in order."""
+        arm = routing.arm_field(self.config)
+        return {**self.predictions, **({arm.name: arm} if arm else {})}
 
     @property
     def model_tag(self) -> str:
         """A name for the loaded model, the same for the same model configuration, so that two steps share one model."""
-        return hashlib.sha256(self.config.model.SerializeToString(deterministic=True)).hexdigest()
+        parts = RunInferenceConfig(model=self.config.model)
+        several = self.config.WhichOneof("routing")
+        if not several:
+            return hashlib.sha256(parts.model.SerializeToString(deterministic=True)).hexdigest()
+        getattr(parts, several).CopyFrom(getattr(self.config, several))
+        return hashlib.sha256(parts.SerializeToString(deterministic=True)).hexdigest()
 
 
 def make_plan(config: RunInferenceConfig, input_fields: Fields, taken: Collection[str]) -> Plan:
@@ -83,7 +115,7 @@ def make_plan(config: RunInferenceConfig, input_fields: Fields, taken: Collectio
     """
     problems: list[Problem] = []
     features = _after_hooks("pre_hooks", config.pre_hooks, input_fields, problems)
-    signature = _signature(config, problems)
+    signature = signature_of(config, problems)
     if signature is None:
         raise ConfigError(problems)
     inputs = tuple(_resolve_inputs(config, signature, features, problems)) if features is not None else ()
@@ -93,15 +125,19 @@ def make_plan(config: RunInferenceConfig, input_fields: Fields, taken: Collectio
     # What the post hooks get is known only if all outputs are.
     predictions = _after_hooks("post_hooks", config.post_hooks, made, problems) if len(problems) == found else None
     problems += _collisions(predictions or {}, taken)
+    problems += _arm_collisions(config, predictions or {}, taken)
+    problems += routing.check_column(config, input_fields)
     problems += at("batching", _check_batching(config.batching, input_fields))
     if problems:
         raise ConfigError(problems)
     read = {name for hook in config.pre_hooks for name in hooks.columns_read(hook)}
     read |= {name for model_input in inputs for name in model_input.columns}
-    read |= {config.batching.weight_column, config.batching.length_column}
+    read |= {config.batching.weight_column, config.batching.length_column, routing.column_of(config)}
     used = {name: field for name, field in input_fields.items() if name in read}
     fills = dict(_fills(config.pre_hooks, input_fields))
-    return Plan(config, used, fills, inputs, outputs, dict(predictions or {}))
+    # Only of plain dicts: a set would be pickled in any order.
+    of_all = Signature(dict(signature.inputs), dict(signature.outputs)) if config.HasField("per_key") else None
+    return Plan(config, used, fills, inputs, outputs, dict(predictions or {}), of_all)
 
 
 def _check_batching(batching: Batching, fields: Fields) -> Iterator[Problem]:
@@ -142,15 +178,6 @@ def _fills(chain: Iterable[Hook], input_fields: Fields) -> Iterator[tuple[str, F
         untouched = {name: field for name, field in untouched.items() if fields.get(name) == field}
 
 
-def _signature(config: RunInferenceConfig, problems: list[Problem]) -> Signature | None:
-    name, message = models.framework(config.model)
-    try:
-        return models.module_of(config.model).signature(message)
-    except ConfigError as error:
-        problems += at(f"model.{name}", error.problems)
-        return None
-
-
 def _resolve_inputs(
     config: RunInferenceConfig, signature: Signature, features: Fields, problems: list[Problem]
 ) -> Iterator[ModelInput]:
@@ -165,7 +192,7 @@ def _resolve_inputs(
         path = "inputs" if index is None else f"inputs[{index}].columns"
         columns = columns or [name]
         if index is None and name not in features and len(signature.inputs) == 1 and config.HasField("tensor_batch"):
-            columns = list(features)
+            columns = [column for column in features if column != routing.column_of(config)]
         missing = [column for column in columns if column not in features]
         reason = f"model input {name!r}: no column"
         fix = f"say which columns feed it in inputs: [{{name: {name}, columns: [...]}}]"
@@ -230,6 +257,13 @@ def _resolve_outputs(
             reason = signature.notes.get(output.source, f"the model does not say what {output.source!r} is")
             example = f"{{source: {output.source}, datatype: FP32, shape: [10]}}"
             problems.append(Problem(f"{path}.datatype", f"{reason}; declare datatype and shape, such as {example}"))
+
+
+def _arm_collisions(config: RunInferenceConfig, predictions: Fields, taken: Collection[str]) -> Iterator[Problem]:
+    arm = routing.arm_field(config)
+    if arm and arm.name in {*predictions, *taken, MODEL_ID}:
+        where = "the predictions have" if arm.name in predictions else "output rows have"
+        yield Problem("split.output", f"{where} a column {arm.name!r} already; give the arms' column another name")
 
 
 def _collisions(predictions: Fields, taken: Collection[str]) -> Iterator[Problem]:

@@ -15,7 +15,7 @@ from apache_beam.typehints import schemas as schemas_of_beam
 from apache_beam.typehints.row_type import RowTypeConstraint
 
 from expansion.contract import urns
-from expansion.contract._gen.run_inference_pb2 import Batching, RunInferenceConfig, RunInferenceResult
+from expansion.contract._gen.run_inference_pb2 import RunInferenceConfig, RunInferenceResult
 from expansion.contract.fields import Field
 from expansion.tensors import schemas
 from expansion.transforms import batch_coder  # noqa: F401 - registers the coder of Batch
@@ -23,6 +23,7 @@ from expansion.transforms.batch import Batch
 from expansion.transforms.config import read_config
 from expansion.transforms.handler import ColumnarModelHandler
 from expansion.transforms.plan import MODEL_ID, Plan, make_plan
+from expansion.transforms.routes import router_of
 from expansion.transforms.row_ends import PackRows, UnpackRows
 from expansion.transforms.steps import ApplyHooks, Rebatch
 from expansion.transforms.waiting import RebatchAcrossBundles
@@ -81,7 +82,7 @@ class RunInference(beam.PTransform):  # type: ignore[misc]
                 self._config, schemas.fields_of(schema), [field.name for field in schema.fields]
             )
             model_id = {MODEL_ID: Field(MODEL_ID, "STRING")}
-            self.schemas[urns.OUTPUT] = schemas.schema_with(schema, {**plan.predictions, **model_id})
+            self.schemas[urns.OUTPUT] = schemas.schema_with(schema, {**plan.results, **model_id})
             if self._config.error_handling.output:
                 self.schemas[self._config.error_handling.output] = schemas.error_schema(schema)
 
@@ -95,7 +96,7 @@ class RunInference(beam.PTransform):  # type: ignore[misc]
         """Returns what a client needs to know of the result, for the pipeline proto; nothing before ``expand``."""
         if self._plan is None:
             return {}
-        predictions = [field.to_proto() for field in self._plan.predictions.values()]
+        predictions = [field.to_proto() for field in self._plan.results.values()]
         return {urns.RUN_INFERENCE_RESULT: RunInferenceResult(predictions=predictions).SerializeToString()}
 
     def _expand_tensor_batches(self, pcoll: beam.PCollection) -> dict[str, beam.PCollection]:
@@ -135,7 +136,7 @@ class RunInference(beam.PTransform):  # type: ignore[misc]
 def _infer(batches: beam.PCollection, plan: Plan) -> beam.PCollection:
     """Applies everything between the two ends."""
     config = plan.config
-    batches = _rebatch(batches, config.batching)
+    batches = _rebatch(batches, config)
     if config.pre_hooks:
         hooks = ApplyHooks(config.pre_hooks, "preprocess")
         batches = batches | "PreHooks" >> beam.ParDo(hooks).with_output_types(Batch)
@@ -157,10 +158,11 @@ def _share_model_by_tag(inferred: beam.PCollection, model_tag: str) -> None:
     inferred.producer.transform.fn._shared_model_handle._key = model_tag
 
 
-def _rebatch(batches: beam.PCollection, batching: Batching) -> beam.PCollection:
+def _rebatch(batches: beam.PCollection, config: RunInferenceConfig) -> beam.PCollection:
+    batching, router = config.batching, router_of(config)
     if batching.max_batch_duration_secs:
-        return batches | "Rebatch" >> RebatchAcrossBundles(batching)
-    return batches | "Rebatch" >> beam.ParDo(Rebatch(batching)).with_output_types(Batch)
+        return batches | "Rebatch" >> RebatchAcrossBundles(batching, router)
+    return batches | "Rebatch" >> beam.ParDo(Rebatch(batching, router)).with_output_types(Batch)
 
 
 def _element_type(schema: schema_pb2.Schema) -> Any:

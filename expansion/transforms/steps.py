@@ -23,6 +23,10 @@ from expansion.transforms.batch import Batch
 from expansion.transforms.batching import BatchBounds
 from expansion.transforms.isolation import Operation
 from expansion.transforms.memory import WithinMemory
+from expansion.transforms.routes import Router
+
+# Of all routes and buckets, the rows that wait: a bundle may be as large as a job.
+MAX_WAITING_BYTES = 256 << 20
 
 
 @dataclass
@@ -43,42 +47,55 @@ class _Waiting:
 class Rebatch(beam.DoFn):  # type: ignore[misc]
     """Joins and splits batches into ones of the size that the model likes, by slicing columns.
 
-    Rows wait for more, in their bucket, until there are enough or the bundle ends.
+    Rows wait for more of their bucket and route until there are enough, the bundle ends, or all that wait are too much
+    to keep in memory.
     """
 
-    def __init__(self, batching: Batching):
-        self._bounds = BatchBounds(batching)
+    def __init__(self, batching: Batching, router: Router | None = None):
+        self._bounds = BatchBounds(batching, router)
 
     def start_bundle(self) -> None:
         """Begins with nothing waiting."""
-        self._waiting: dict[int, _Waiting] = defaultdict(_Waiting)
+        self._waiting: dict[tuple[str, int], _Waiting] = defaultdict(_Waiting)
+        self._waiting_bytes = 0
 
     def process(
         self, batch: Batch, timestamp: Timestamp = beam.DoFn.TimestampParam
     ) -> Iterator[TimestampedValue[Batch]]:
         """Yields every batch that is full, at the earliest timestamp of what it was made of."""
-        for bucket, part in self._bounds.buckets(batch):
+        for number, part in self._bounds.buckets(batch):
+            bucket = part.route, number
             waiting = self._waiting[bucket]
             waiting.since = waiting.since if waiting.batches else time.monotonic()
             waiting.batches.append(part)
             waiting.earliest = min(waiting.earliest, timestamp)
+            self._waiting_bytes += part.nbytes
             if sum(map(len, waiting.batches)) >= self._bounds.min_rows:
+                self._waiting_bytes -= sum(waited.nbytes for waited in waiting.batches)
                 yield from self._full(bucket, waiting)
+        if self._waiting_bytes > MAX_WAITING_BYTES:
+            yield from (TimestampedValue(part, earliest) for part, earliest in self._rest())
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         """Yields what is left."""
-        for waiting in self._waiting.values():
+        yield from (WindowedValue(part, earliest, (GlobalWindow(),)) for part, earliest in self._rest())
+
+    def _rest(self) -> Iterator[tuple[Batch, Timestamp]]:
+        """Yields all that waits, with its timestamp, and begins anew."""
+        waiting_for, self._waiting, self._waiting_bytes = self._waiting, defaultdict(_Waiting), 0
+        for waiting in waiting_for.values():
             for part in self._bounds.split(Batch.concat(waiting.batches)):
                 _note_wait(waiting)
-                yield WindowedValue(part, waiting.earliest, (GlobalWindow(),))
+                yield part, waiting.earliest
 
-    def _full(self, bucket: int, waiting: _Waiting) -> Iterator[TimestampedValue[Batch]]:
+    def _full(self, bucket: tuple[str, int], waiting: _Waiting) -> Iterator[TimestampedValue[Batch]]:
         del self._waiting[bucket]
         *full, last = self._bounds.split(Batch.concat(waiting.batches))
         if len(last) >= self._bounds.min_rows:
             full.append(last)
         else:
             self._waiting[bucket] = _Waiting([last], waiting.earliest, time.monotonic())
+            self._waiting_bytes += last.nbytes
         for part in full:
             _note_wait(waiting)
             yield TimestampedValue(part, waiting.earliest)

@@ -25,6 +25,7 @@ from expansion.transforms import metrics
 from expansion.transforms.batch import Batch
 from expansion.transforms.batch_coder import BatchCoder
 from expansion.transforms.batching import BatchBounds
+from expansion.transforms.routes import Router
 
 
 class RebatchAcrossBundles(beam.PTransform):  # type: ignore[misc]
@@ -35,26 +36,29 @@ class RebatchAcrossBundles(beam.PTransform):  # type: ignore[misc]
     be one place for all rows to go through.
     """
 
-    def __init__(self, batching: Batching):
+    def __init__(self, batching: Batching, router: Router | None = None):
         super().__init__()
         self._batching = batching
+        self._router = router
 
     def expand(self, batches: beam.PCollection) -> beam.PCollection:
         """Returns the batches, in the global window."""
-        keyed = batches | "Buckets" >> beam.ParDo(_ByBucket(self._batching)).with_output_types(tuple[bytes, Batch])
+        keyed = batches | "Buckets" >> beam.ParDo(_ByBucket(self._batching, self._router)).with_output_types(
+            tuple[bytes, Batch]
+        )
         return keyed | "Wait" >> beam.ParDo(Wait(self._batching)).with_output_types(Batch)
 
 
 class _ByBucket(beam.DoFn):  # type: ignore[misc]
-    def __init__(self, batching: Batching):
-        self._bounds = BatchBounds(batching)
+    def __init__(self, batching: Batching, router: Router | None):
+        self._bounds = BatchBounds(batching, router)
 
     def setup(self) -> None:
         self._instance = uuid.uuid4().bytes
 
     def process(self, batch: Batch) -> Iterator[tuple[bytes, Batch]]:
         for bucket, part in self._bounds.buckets(batch):
-            yield self._instance + bucket.to_bytes(4, "big"), part
+            yield self._instance + bucket.to_bytes(4, "big") + part.route.encode(), part
 
 
 class _Waiting(NamedTuple):
@@ -79,7 +83,7 @@ _WAITING_CODER = coders.TupleCoder(
 
 
 class Wait(beam.DoFn):  # type: ignore[misc]
-    """Joins and splits the batches of one key: of one instance of the step before, and of one bucket."""
+    """Joins and splits the batches of one key: of one instance of the step before, and of one bucket and route."""
 
     BATCHES = beam.DoFn.StateParam(BagStateSpec("batches", BatchCoder()))
     WAITING = beam.DoFn.StateParam(ReadModifyWriteStateSpec("waiting", _WAITING_CODER))

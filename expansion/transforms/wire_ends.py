@@ -57,7 +57,7 @@ class EncodeTensorBatch(beam.DoFn):  # type: ignore[misc]
     def __init__(self, plan: Plan):
         self._errors = plan.config.error_handling.output
         self._budget = ErrorBudget(plan.config.error_handling)
-        self._model_id = plan.model_id
+        self._plan = plan
 
     def start_bundle(self) -> None:
         """Begins with no errors."""
@@ -67,10 +67,12 @@ class EncodeTensorBatch(beam.DoFn):  # type: ignore[misc]
         """Yields TensorBatches for the rows, if there are any, and one for each stage in which rows failed."""
         self._budget.count(batch)
         columns = batch.carried.with_columns(batch.predictions)
+        of_all = self._plan.same_in_all_rows(batch.route)
         rows = max(1, MAX_RESULT_BYTES * len(batch) // max(1, columns.nbytes))
         for start in range(0, len(batch), rows):
             part = columns.slice(start, start + rows)
-            yield _encoded(part.with_column(MODEL_ID, Blobs.constant(self._model_id, part.row_count)))
+            more = {name: Blobs.constant(text, part.row_count) for name, text in of_all.items()}
+            yield _encoded(part.with_columns(more))
         for failures in batch.failures:
             yield beam.pvalue.TaggedOutput(self._errors, _encoded(self._error_columns(failures)))
 
@@ -81,7 +83,7 @@ class EncodeTensorBatch(beam.DoFn):  # type: ignore[misc]
                 "stage": Blobs.constant(failures.stage, count),
                 "error_type": Blobs.of("STRING", [error.error_type for error in failures.errors], count),
                 "message": Blobs.of("STRING", [error.message for error in failures.errors], count),
-                MODEL_ID: Blobs.constant(self._model_id, count),
+                MODEL_ID: Blobs.constant(self._plan.model_id_of(failures.route), count),
             }
         )
 

@@ -24,6 +24,7 @@ def main(directory: Path, *, large_frameworks: bool = True) -> None:
     _identity(directory / "identity_scalar.onnx", TensorProto.FLOAT, ["batch"])
     _identity(directory / "identity_int64.onnx", TensorProto.INT64, ["batch", "size"])
     _identity(directory / "identity_string.onnx", TensorProto.STRING, ["batch"])
+    _double(directory / "double_scalar.onnx")
     _sum_and_difference(directory / "sum_and_difference.onnx")
     _sign(directory / "sign.skops")
     for name, part in (("sum_and_difference.onnx", "truncated.onnx"), ("sign.skops", "truncated.skops")):
@@ -47,6 +48,12 @@ def _large_frameworks(directory: Path) -> None:
 def _identity(path: Path, kind: int, shape: list[str]) -> None:
     """x → y, the same."""
     _save(path, [helper.make_node("Identity", ["x"], ["y"])], {"x": (kind, shape)}, {"y": (kind, shape)})
+
+
+def _double(path: Path) -> None:
+    """x FP32 → y FP32, twice as much; as identity_scalar.onnx but for that."""
+    scalar = (TensorProto.FLOAT, ["batch"])
+    _save(path, [helper.make_node("Add", ["x", "x"], ["y"])], {"x": scalar}, {"y": scalar})
 
 
 def _sum_and_difference(path: Path) -> None:

@@ -46,7 +46,7 @@ def results(models, tmp_path_factory):
     # TensorFlow and what else there is do not bear each other in one process.
     stacks = {}
     for name in filter(can_run, CASES):
-        stacks.setdefault("tensorflow" in CONTENTS[name]["config"]["model"], []).append(str(FILES[name]))
+        stacks.setdefault("tensorflow" in CONTENTS[name]["config"].get("model", ()), []).append(str(FILES[name]))
     found = {}
     for stack, paths in stacks.items():
         script, lines = Path(__file__).parent / "conformance_pipeline.py", folder / str(stack)

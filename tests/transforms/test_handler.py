@@ -4,29 +4,32 @@
 import pickle
 import sys
 import time
+from dataclasses import replace
 from types import ModuleType
 
 import numpy as np
 import pytest
 
 from expansion.contract._gen.hook_pb2 import Hook
+from expansion.contract._gen.run_inference_pb2 import RunInferenceConfig
 from expansion.contract.fields import Field
 from expansion.errors import SystemicError
+from expansion.models.pool import ModelPool
 from expansion.tensors.columns import Columns, Dense, Ragged
 from expansion.transforms.batch import Batch
 from expansion.transforms.config import read_config
-from expansion.transforms.handler import ColumnarModelHandler
+from expansion.transforms.handler import RETRY_SECS, ColumnarModelHandler
 from expansion.transforms.plan import make_plan
 from expansion.transforms.steps import ApplyHooks
 
 X = Field("x", "FP64", (-1,))
 
 
-def make_handler(**more):
+def make_handler(fields=(), **more):
     declared = [{"name": "x", "datatype": "FP64", "shape": [-1]}]
     custom = {"model_class": "package.Model", "inputs": declared, "outputs": [{**declared[0], "name": "y"}]}
     config = {"model": {"custom": custom}, "error_handling": {"output": "errors"}, **more}
-    return ColumnarModelHandler(make_plan(read_config(config), {"x": X}, []))
+    return ColumnarModelHandler(make_plan(read_config(config), {"x": X, **dict(fields)}, []))
 
 
 class Model:
@@ -78,6 +81,55 @@ def test_a_time_out_of_the_models_own_is_raised_as_it_is():
     handler = make_handler(error_handling={"output": "errors", "timeout_secs": 5})
     with pytest.raises(TimeoutError, match="the model's own"):
         handler.run_inference(batch(3), Model(fail))
+
+
+@pytest.fixture
+def by_key():
+    """Returns a handler of models by key, and the pool of those that are given."""
+
+    def by_key(models, **more):
+        key = {"column": "key", "uris": dict.fromkeys(models, "m")}
+        handler = make_handler(per_key=key, fields={"key": Field("key", "STRING")}, **more)
+        return handler, ModelPool(models.__getitem__, 2, RETRY_SECS)
+
+    return by_key
+
+
+def test_a_model_of_a_key_that_returns_something_else_costs_the_rows_of_its_key_and_is_run_once(by_key):
+    class Other(Model):
+        def run(self, inputs, outputs):
+            return {"y": Dense(super().run(inputs, outputs)["y"].values.astype(np.float32))}
+
+    other = Other()
+    handler, pool = by_key({"k1": other, "k2": Model()})
+    for _ in range(2):
+        [result] = handler.run_inference(replace(batch(3, 3), route="k1"), pool)
+        [failures] = result.failures
+        assert (len(result), failures.stage, failures.route) == (0, "inference", "k1")
+        assert (
+            failures.errors == (("ModelUnavailable", "model m: output 'y' is FP32[3], not FP64[-1] as declared"),) * 2
+        )
+    assert len(other.shapes) == 1
+    [result] = handler.run_inference(replace(batch(3), route="k2"), pool)
+    assert (len(result), result.failures) == (1, ())
+
+
+def test_a_row_that_makes_a_keys_model_raise_costs_itself_only(by_key):
+    def refuse(values):
+        if values.shape[1] == 1:
+            raise ValueError("too short")
+
+    handler, pool = by_key({"k1": Model(refuse)})
+    [result] = handler.run_inference(replace(batch(2, 1, 2), route="k1"), pool)
+    assert (len(result), result.failures[0].errors) == (2, (("ValueError", "too short"),))
+
+
+def test_an_arm_whose_model_does_not_load_fails_the_bundle():
+    custom = make_handler()._plan.config.model
+    config = RunInferenceConfig(split={"column": "x", "arms": [{"name": "a", "weight": 1, "model": custom}]})
+    handler = ColumnarModelHandler(replace(make_handler()._plan, config=config))
+    with pytest.raises(SystemicError, match="package"):
+        handler.run_inference(replace(batch(3), route="a"), handler.load_model())
 
 
 def test_a_framework_that_another_thread_is_about_to_import_does_no_harm(monkeypatch):

@@ -1,5 +1,6 @@
 from expansion.contract._gen import hook_pb2 as _hook_pb2
 from expansion.contract._gen import model_pb2 as _model_pb2
+from expansion.contract._gen import routing_pb2 as _routing_pb2
 from expansion.contract._gen import tensor_pb2 as _tensor_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -9,7 +10,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class RunInferenceConfig(_message.Message):
-    __slots__ = ("model", "inputs", "outputs", "pre_hooks", "post_hooks", "batching", "error_handling", "tensor_batch")
+    __slots__ = ("model", "inputs", "outputs", "pre_hooks", "post_hooks", "batching", "error_handling", "tensor_batch", "per_key", "split")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
@@ -18,6 +19,8 @@ class RunInferenceConfig(_message.Message):
     BATCHING_FIELD_NUMBER: _ClassVar[int]
     ERROR_HANDLING_FIELD_NUMBER: _ClassVar[int]
     TENSOR_BATCH_FIELD_NUMBER: _ClassVar[int]
+    PER_KEY_FIELD_NUMBER: _ClassVar[int]
+    SPLIT_FIELD_NUMBER: _ClassVar[int]
     model: _model_pb2.Model
     inputs: _containers.RepeatedCompositeFieldContainer[InputFeature]
     outputs: _containers.RepeatedCompositeFieldContainer[OutputColumn]
@@ -26,7 +29,9 @@ class RunInferenceConfig(_message.Message):
     batching: Batching
     error_handling: ErrorHandling
     tensor_batch: TensorBatchInput
-    def __init__(self, model: _Optional[_Union[_model_pb2.Model, _Mapping]] = ..., inputs: _Optional[_Iterable[_Union[InputFeature, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[OutputColumn, _Mapping]]] = ..., pre_hooks: _Optional[_Iterable[_Union[_hook_pb2.Hook, _Mapping]]] = ..., post_hooks: _Optional[_Iterable[_Union[_hook_pb2.Hook, _Mapping]]] = ..., batching: _Optional[_Union[Batching, _Mapping]] = ..., error_handling: _Optional[_Union[ErrorHandling, _Mapping]] = ..., tensor_batch: _Optional[_Union[TensorBatchInput, _Mapping]] = ...) -> None: ...
+    per_key: _routing_pb2.PerKeyModels
+    split: _routing_pb2.Split
+    def __init__(self, model: _Optional[_Union[_model_pb2.Model, _Mapping]] = ..., inputs: _Optional[_Iterable[_Union[InputFeature, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[OutputColumn, _Mapping]]] = ..., pre_hooks: _Optional[_Iterable[_Union[_hook_pb2.Hook, _Mapping]]] = ..., post_hooks: _Optional[_Iterable[_Union[_hook_pb2.Hook, _Mapping]]] = ..., batching: _Optional[_Union[Batching, _Mapping]] = ..., error_handling: _Optional[_Union[ErrorHandling, _Mapping]] = ..., tensor_batch: _Optional[_Union[TensorBatchInput, _Mapping]] = ..., per_key: _Optional[_Union[_routing_pb2.PerKeyModels, _Mapping]] = ..., split: _Optional[_Union[_routing_pb2.Split, _Mapping]] = ...) -> None: ...
 
 class InputFeature(_message.Message):
     __slots__ = ("name", "columns")

@@ -115,7 +115,7 @@ final class InferenceGraph<T, C> {
     PCollectionTuple packed =
         input.apply(
             "Pack",
-            ParDo.of(new PackFn<>(packing, limits, Models.idOf(config.getModel()), errorsTag))
+            ParDo.of(new PackFn<>(packing, limits, Models.idOf(config), errorsTag))
                 .withOutputTags(RunInference.BATCHES, TupleTagList.of(errorsTag)));
     PCollection<byte[]> batches =
         packed

@@ -4,6 +4,7 @@ package io.github.beamml.expansion;
 import com.google.protobuf.Descriptors.FieldDescriptor;
 import com.google.protobuf.Message;
 import com.google.protobuf.MessageOrBuilder;
+import io.github.beamml.expansion.v1.Arm;
 import io.github.beamml.expansion.v1.CustomModel;
 import io.github.beamml.expansion.v1.Field;
 import io.github.beamml.expansion.v1.HuggingFaceModel;
@@ -11,6 +12,7 @@ import io.github.beamml.expansion.v1.Model;
 import io.github.beamml.expansion.v1.OnnxModel;
 import io.github.beamml.expansion.v1.OpenInferenceModel;
 import io.github.beamml.expansion.v1.PyTorchModel;
+import io.github.beamml.expansion.v1.RunInferenceConfig;
 import io.github.beamml.expansion.v1.SklearnModel;
 import io.github.beamml.expansion.v1.TensorFlowModel;
 import io.github.beamml.expansion.v1.TensorRtModel;
@@ -192,6 +194,21 @@ public final class Models {
   /** A class of your own with every setting that the message has, such as its arguments. */
   public static Model of(CustomModel model) {
     return Model.newBuilder().setCustom(model).build();
+  }
+
+  /**
+   * One of the models of {@link RunInference#split}.
+   *
+   * @param name what prediction column {@code arm} says
+   * @param weight its share is this ÷ the sum of all weights
+   */
+  public static Arm arm(String name, double weight, Model model) {
+    return Arm.newBuilder().setName(name).setWeight(weight).setModel(model).build();
+  }
+
+  /** What elements say that never reached a model: the id of the only one, or nothing. */
+  static String idOf(RunInferenceConfig config) {
+    return config.hasPerKey() || config.hasSplit() ? "" : idOf(config.getModel());
   }
 
   /**

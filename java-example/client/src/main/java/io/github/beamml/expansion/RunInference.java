@@ -2,18 +2,22 @@
 package io.github.beamml.expansion;
 
 import io.github.beamml.expansion.tensor.Datatype;
+import io.github.beamml.expansion.v1.Arm;
 import io.github.beamml.expansion.v1.Batching;
 import io.github.beamml.expansion.v1.ErrorHandling;
 import io.github.beamml.expansion.v1.Hook;
 import io.github.beamml.expansion.v1.InputFeature;
 import io.github.beamml.expansion.v1.Model;
 import io.github.beamml.expansion.v1.OutputColumn;
+import io.github.beamml.expansion.v1.PerKeyModels;
 import io.github.beamml.expansion.v1.RunInferenceConfig;
+import io.github.beamml.expansion.v1.Split;
 import java.io.Serializable;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import org.apache.beam.sdk.coders.Coder;
 import org.apache.beam.sdk.coders.VoidCoder;
 import org.apache.beam.sdk.schemas.Schema;
@@ -95,6 +99,22 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
   }
 
   /**
+   * An A/B test: runs one of several models on each element, as a hash of the element's value in a
+   * column decides, by weight. Prediction column {@code arm} says which.
+   *
+   * @param column a feature (text, bytes or integer); elements of one value go to one arm
+   * @param arms {@link Models#arm} makes them
+   */
+  public static <T> RunInference<T, T> split(String column, Arm... arms) {
+    return of(Split.newBuilder().setColumn(column).addAllArms(Arrays.asList(arms)).build());
+  }
+
+  /** An A/B test with every setting that the message has, such as the name of its column. */
+  public static <T> RunInference<T, T> of(Split split) {
+    return of(RunInferenceConfig.newBuilder().setSplit(split).build());
+  }
+
+  /**
    * Runs what a YAML or JSON file says, the same that Python reads; features are added to it here.
    *
    * <p>{@code error_handling.output} of the file names a row output of Python's, and has no effect
@@ -156,6 +176,34 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
   /** Shares exactly so many copies of the model among all worker processes of a machine. */
   public RunInference<T, C> modelCopies(int copies) {
     return model(config.getModel().toBuilder().setModelCopies(copies));
+  }
+
+  /**
+   * Runs a model of its own for each key: the same kind of model, from another file. Elements whose
+   * key has none become errors, as do those of a key whose model does not load.
+   *
+   * @param column a feature (text or integer) that holds the key
+   * @param uris the files, by key; the model's own uri is not read
+   */
+  public RunInference<T, C> perKey(String column, Map<String, String> uris) {
+    return perKey(PerKeyModels.newBuilder().setColumn(column).putAllUris(uris).build());
+  }
+
+  /**
+   * Runs a model of its own for each key, from a file that is named after it: the model's uri holds
+   * <code>{key}</code>.
+   *
+   * @param column a feature (text or integer) that holds the key
+   * @param signatureKey the key whose model says, at expansion, what all of them take and return
+   */
+  public RunInference<T, C> perKeyTemplate(String column, String signatureKey) {
+    return perKey(
+        PerKeyModels.newBuilder().setColumn(column).setSignatureKey(signatureKey).build());
+  }
+
+  /** Runs a model of its own for each key, with every setting, such as how many are in memory. */
+  public RunInference<T, C> perKey(PerKeyModels models) {
+    return with(config.toBuilder().setPerKey(models));
   }
 
   private RunInference<T, C> model(Model.Builder model) {

@@ -18,6 +18,7 @@ import io.github.beamml.expansion.v1.RunInferenceConfig;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import org.apache.beam.sdk.schemas.Schema;
 import org.apache.beam.sdk.testing.TestPipeline;
 import org.apache.beam.sdk.transforms.Create;
@@ -68,6 +69,40 @@ public class ConfigTest {
                 .modelCopies(3)
                 .errorHandling(
                     ErrorHandling.newBuilder().setMaxErrorRate(0.5).setTimeoutSecs(30).build())
+                .config()));
+  }
+
+  @Test
+  public void aModelForEachKeyIsSetBesideTheModel() throws Exception {
+    assertEquals(
+        "{'model':{'onnx':{'uri':'m.onnx'}},"
+            + "'per_key':{'column':'country','uris':{'de':'de.onnx'}}}",
+        json(
+            RunInference.<Row>of(Models.onnx("m.onnx"))
+                .perKey("country", Map.of("de", "de.onnx"))
+                .config()));
+    assertEquals(
+        "{'model':{'onnx':{'uri':'{key}.onnx'}},"
+            + "'per_key':{'column':'country','signature_key':'de'}}",
+        json(
+            RunInference.<Row>of(Models.onnx("{key}.onnx"))
+                .perKeyTemplate("country", "de")
+                .config()));
+  }
+
+  @Test
+  public void anAbTestHasModelsOfItsOwn() throws Exception {
+    assertEquals(
+        "{'split':{'arms':["
+            + "{'name':'control','weight':0.9,'model':{'onnx':{'uri':'a.onnx'}}},"
+            + "{'name':'trial','weight':0.1,'model':{'onnx':{'uri':'b.onnx'},'model_id':'b-7'}}],"
+            + "'column':'user'}}",
+        json(
+            RunInference.<Row>split(
+                    "user",
+                    Models.arm("control", 0.9, Models.onnx("a.onnx")),
+                    Models.arm(
+                        "trial", 0.1, Models.onnx("b.onnx").toBuilder().setModelId("b-7").build()))
                 .config()));
   }
 

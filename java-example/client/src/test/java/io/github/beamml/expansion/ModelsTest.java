@@ -7,10 +7,12 @@ import static org.junit.Assert.assertTrue;
 
 import com.google.protobuf.Descriptors.FieldDescriptor;
 import io.github.beamml.expansion.tensor.Datatype;
+import io.github.beamml.expansion.v1.Arm;
 import io.github.beamml.expansion.v1.Model;
 import io.github.beamml.expansion.v1.PyTorchModel;
 import io.github.beamml.expansion.v1.RemoteCalls;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -29,6 +31,15 @@ public class ModelsTest {
       assertEquals("seven", Models.idOf(filed.toBuilder().setModelId("seven").build()));
     }
     assertEquals("", Models.idOf(Model.getDefaultInstance()));
+  }
+
+  @Test
+  public void anElementThatNeverReachedOneOfSeveralModelsSaysNoneOfThem() {
+    RunInference<String, String> one = RunInference.of(Models.onnx("m.onnx"));
+    assertEquals("m.onnx", Models.idOf(one.config()));
+    assertEquals("", Models.idOf(one.perKey("key", Map.of("a", "a.onnx")).config()));
+    Arm arm = Models.arm("a", 1, one.config().getModel());
+    assertEquals("", Models.idOf(RunInference.split("user", arm).config()));
   }
 
   @Test
