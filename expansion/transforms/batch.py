@@ -36,12 +36,14 @@ class Batch:
         features: What the pre hooks and the model read; without columns after inference.
         predictions: What the model and the post hooks made; without columns before inference.
         failures: Rows that are no longer in the columns above.
+        model_version: The version of the model that it went to, where models are refreshed; empty before inference.
     """
 
     carried: Columns
     features: Columns
     predictions: Columns = field(default_factory=lambda: Columns({}, 0))
     failures: tuple[Failures, ...] = ()
+    model_version: str = ""
 
     def __len__(self) -> int:
         """Number of rows that have not failed. Beam counts these as the batch's size."""
@@ -64,6 +66,7 @@ class Batch:
             self.features.take(kept),
             self.predictions.take(kept),
             (*self.failures, failures),
+            self.model_version,
         )
 
     @property

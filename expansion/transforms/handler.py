@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,6 +13,8 @@ from apache_beam.ml.inference.base import ModelHandler
 
 from expansion import models
 from expansion.errors import SystemicError
+from expansion.models.expected_interface import ExpectedInterface
+from expansion.models.refresh import RefreshingModel
 from expansion.models.runtime import Runtime, cores, worker_processes
 from expansion.models.signature import Model
 from expansion.models.time_limit import OutOfTime, TimeLimit
@@ -50,23 +53,23 @@ class ColumnarModelHandler(ModelHandler[Batch, Batch, Model]):  # type: ignore[m
             SystemicError: It can't be loaded.
         """
         config = self._plan.config.model
-        inputs = zeros([model_input.field for model_input in self._plan.inputs], config.warm_up_rows)
-        outputs = list(self._plan.outputs)
-        if self._copies:
-            from expansion.models import processes  # which needs a POSIX system, unlike all else
-
-            return processes.connect(config, self._copies, (inputs, outputs) if config.warm_up_rows else None)
-        runtime = Runtime(config.device, config.threads, max(1, cores() // worker_processes()))
-        model = models.module_of(config).build(models.framework(config)[1], runtime)
-        if config.warm_up_rows:
-            warm_up(model, inputs, outputs)
-        return model
+        if not config.refresh_interval_secs:
+            return self._build()
+        inputs = [model_input.field for model_input in self._plan.inputs]
+        declared = frozenset(output.source for output in self._plan.config.outputs if output.datatype)
+        return RefreshingModel(config, self._build, ExpectedInterface(inputs, self._plan.outputs, declared))
 
     def run_inference(
         self, batch: Batch, model: Model, inference_args: Mapping[str, Any] | None = None
     ) -> Sequence[Batch]:
         """Returns the batch with predictions in place of features; rows that fail are among its failures."""
         metrics.batches.inc()
+        if isinstance(model, RefreshingModel):
+            refreshes, failures = model.take_counts()
+            metrics.model_refreshes.inc(refreshes)
+            metrics.failed_model_refreshes.inc(failures)
+            model = model.current  # for all parts of the batch
+            batch = replace(batch, model_version=str(model.version))
         with metrics.timed("inference"):
             result = batch.applied("inference", lambda features: self._infer(model, features))
         _note_device_memory()
@@ -83,6 +86,21 @@ class ColumnarModelHandler(ModelHandler[Batch, Batch, Model]):  # type: ignore[m
     def should_skip_batching(self) -> bool:
         """True: elements are batches already."""
         return True
+
+    def _build(self) -> Model:
+        config = self._plan.config.model
+        inputs = zeros([model_input.field for model_input in self._plan.inputs], config.warm_up_rows)
+        outputs = list(self._plan.outputs)
+        if self._copies:
+            from expansion.models import processes  # which needs a POSIX system, unlike all else
+
+            return processes.connect(config, self._copies, (inputs, outputs) if config.warm_up_rows else None)
+        refreshes = config.refresh_interval_secs > 0
+        runtime = Runtime(config.device, config.threads, max(1, cores() // worker_processes()), refreshes)
+        model = models.module_of(config).build(models.framework(config)[1], runtime)
+        if config.warm_up_rows:
+            warm_up(model, inputs, outputs)
+        return model
 
     def _infer(self, model: Model, features: Columns) -> Columns:
         columns = [name for model_input in self._plan.inputs for name in model_input.columns]

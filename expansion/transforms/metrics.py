@@ -26,6 +26,8 @@ batches = Metrics.counter(NAMESPACE, "num_batches")  # that went to the model
 batch_wait = Metrics.distribution(NAMESPACE, "batch_wait_milli_secs")  # of a batch for its rows, before the pre hooks
 padding = Metrics.distribution(NAMESPACE, "padding_percent")  # of the elements of a padded column
 device_memory = Metrics.distribution(NAMESPACE, "device_memory_bytes")  # of GPUs that PyTorch has in use, after a batch
+model_refreshes = Metrics.counter(NAMESPACE, "num_model_refreshes")  # new versions that a worker process took into use
+failed_model_refreshes = Metrics.counter(NAMESPACE, "num_failed_model_refreshes")  # and those that it refused
 
 _errors = {stage: Metrics.counter(NAMESPACE, f"num_errors_{stage}") for stage in STAGES}
 _milliseconds = {stage: Metrics.distribution(NAMESPACE, f"{stage}_milli_secs") for stage in STAGES[1:]}

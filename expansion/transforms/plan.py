@@ -21,6 +21,7 @@ from expansion.tensors.arrays import fits
 from expansion.tensors.nulls import Fill
 
 MODEL_ID = "model_id"
+MODEL_VERSION = "model_version"
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,11 @@ class Plan:
         _, message = models.framework(self.config.model)
         return str(self.config.model.model_id or message.uri or message.model_class)
 
+    def model_columns(self, version: str = "") -> dict[str, str]:
+        """Returns what rows say of the model behind the predictions: its id and, where it is refreshed, its version."""
+        refreshes = self.config.model.refresh_interval_secs > 0
+        return {MODEL_ID: self.model_id, MODEL_VERSION: version} if refreshes else {MODEL_ID: self.model_id}
+
     @property
     def model_tag(self) -> str:
         """A name for the loaded model, the same for the same model configuration, so that two steps share one model."""
@@ -92,7 +98,8 @@ def make_plan(config: RunInferenceConfig, input_fields: Fields, taken: Collectio
     made = {field.name: field for field in outputs.values()}
     # What the post hooks get is known only if all outputs are.
     predictions = _after_hooks("post_hooks", config.post_hooks, made, problems) if len(problems) == found else None
-    problems += _collisions(predictions or {}, taken)
+    added = [MODEL_ID, MODEL_VERSION] if config.model.refresh_interval_secs else [MODEL_ID]
+    problems += _collisions(predictions or {}, taken, added)
     problems += at("batching", _check_batching(config.batching, input_fields))
     if problems:
         raise ConfigError(problems)
@@ -232,13 +239,13 @@ def _resolve_outputs(
             problems.append(Problem(f"{path}.datatype", f"{reason}; declare datatype and shape, such as {example}"))
 
 
-def _collisions(predictions: Fields, taken: Collection[str]) -> Iterator[Problem]:
-    if MODEL_ID in taken:
-        reason = f"the input has a column {MODEL_ID!r}, where output rows say which model it was"
+def _collisions(predictions: Fields, taken: Collection[str], added: Collection[str]) -> Iterator[Problem]:
+    for name in filter(taken.__contains__, added):
+        reason = f"the input has a column {name!r}, where output rows say which model it was"
         yield Problem("", f"{reason}; rename or drop it before, such as when one RunInference follows another")
     for name, field in predictions.items():
         if field.datatype == "UINT64":
             yield Problem("post_hooks", f"prediction {name!r} is {field}, which no Beam schema has; cast it to INT64")
-        if name in taken or name == MODEL_ID:
+        if name in taken or name in added:
             where = "the input has a column" if name in taken else "every output row has a column"
             yield Problem("post_hooks", f"{where} {name!r} already; give the prediction another name with rename")

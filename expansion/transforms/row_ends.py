@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -19,7 +19,7 @@ from expansion.transforms.batch import Batch, Failures
 from expansion.transforms.config import DEFAULT_MAX_BATCH_SIZE, DEFAULT_MAX_ELEMENT_BYTES
 from expansion.transforms.ends import ErrorBudget
 from expansion.transforms.isolation import RowError
-from expansion.transforms.plan import MODEL_ID, Plan
+from expansion.transforms.plan import Plan
 
 # Name of the only carried column: WindowedValues of the rows themselves, which Python never copies or encodes.
 _ROW = "row"
@@ -108,7 +108,7 @@ class UnpackRows(beam.DoFn):  # type: ignore[misc]
         self._predictions = list(plan.predictions)
         self._errors = plan.config.error_handling.output
         self._budget = ErrorBudget(plan.config.error_handling)
-        self._model_id = plan.model_id
+        self._model_columns = plan.model_columns
 
     def start_bundle(self) -> None:
         """Begins with no errors."""
@@ -117,23 +117,24 @@ class UnpackRows(beam.DoFn):  # type: ignore[misc]
     def process(self, batch: Batch) -> Iterator[WindowedValue | beam.pvalue.TaggedOutput]:
         """Yields WindowedValues of beam.Row."""
         self._budget.count(batch)
+        model_columns = self._model_columns(batch.model_version)
         predictions = [batch.predictions[name].to_rows() for name in self._predictions] if len(batch) else []
         for carried, *values in zip(_rows(batch.carried), *predictions, strict=True):
             row = {name: getattr(carried.value, name) for name in self._names}
             row.update(zip(self._predictions, values, strict=True))
-            row[MODEL_ID] = self._model_id
+            row.update(model_columns)
             yield carried.with_value(beam.Row(**row))
         for failures in batch.failures:
-            yield from self._error_rows(failures)
+            yield from self._error_rows(failures, model_columns)
 
-    def _error_rows(self, failures: Failures) -> Iterator[beam.pvalue.TaggedOutput]:
+    def _error_rows(self, failures: Failures, model_columns: Mapping[str, str]) -> Iterator[beam.pvalue.TaggedOutput]:
         for carried, error in zip(_rows(failures.carried), failures.errors, strict=True):
             row = beam.Row(
                 element=carried.value,
                 stage=failures.stage,
                 error_type=error.error_type,
                 message=error.message,
-                model_id=self._model_id,
+                **model_columns,
             )
             yield beam.pvalue.TaggedOutput(self._errors, carried.with_value(row))
 

@@ -15,7 +15,7 @@ _sym_db = _symbol_database.Default()
 from expansion.contract._gen import tensor_pb2 as beamml_dot_expansion_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x62\x65\x61mml/expansion/v1/model.proto\x12\x13\x62\x65\x61mml.expansion.v1\x1a beamml/expansion/v1/tensor.proto\"\xab\x05\n\x05Model\x12.\n\x04onnx\x18\x01 \x01(\x0b\x32\x1e.beamml.expansion.v1.OnnxModelH\x00\x12\x34\n\x07sklearn\x18\x02 \x01(\x0b\x32!.beamml.expansion.v1.SklearnModelH\x00\x12\x34\n\x07pytorch\x18\x03 \x01(\x0b\x32!.beamml.expansion.v1.PyTorchModelH\x00\x12\x34\n\x07xgboost\x18\x04 \x01(\x0b\x32!.beamml.expansion.v1.XGBoostModelH\x00\x12\x32\n\x06\x63ustom\x18\x05 \x01(\x0b\x32 .beamml.expansion.v1.CustomModelH\x00\x12:\n\ntensorflow\x18\x06 \x01(\x0b\x32$.beamml.expansion.v1.TensorFlowModelH\x00\x12\x36\n\x08tensorrt\x18\x07 \x01(\x0b\x32\".beamml.expansion.v1.TensorRtModelH\x00\x12<\n\x0bhuggingface\x18\x08 \x01(\x0b\x32%.beamml.expansion.v1.HuggingFaceModelH\x00\x12\x10\n\x08model_id\x18\x10 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x11 \x01(\t\x12\x0f\n\x07threads\x18\x12 \x01(\x05\x12\x14\n\x0cwarm_up_rows\x18\x13 \x01(\x05\x12\x39\n\x08\x65nv_vars\x18\x14 \x03(\x0b\x32\'.beamml.expansion.v1.Model.EnvVarsEntry\x12\x13\n\x0blarge_model\x18\x15 \x01(\x08\x12\x14\n\x0cmodel_copies\x18\x16 \x01(\x05\x1a.\n\x0c\x45nvVarsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0b\n\tframework\"\xc8\x01\n\tOnnxModel\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x11\n\tproviders\x18\x02 \x03(\t\x12\x1a\n\x12graph_optimization\x18\x03 \x01(\t\x12I\n\x0esession_config\x18\x04 \x03(\x0b\x32\x31.beamml.expansion.v1.OnnxModel.SessionConfigEntry\x1a\x34\n\x12SessionConfigEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"i\n\x0cSklearnModel\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x02 \x01(\t\x12\x0f\n\x07methods\x18\x03 \x03(\t\x12\x14\n\x0cinput_format\x18\x04 \x01(\t\x12\x15\n\rtrusted_types\x18\x05 \x03(\t\"\xc2\x02\n\x0cPyTorchModel\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x13\n\x0bmodel_class\x18\x02 \x01(\t\x12N\n\x0f\x63lass_arguments\x18\x03 \x03(\x0b\x32\x35.beamml.expansion.v1.PyTorchModel.ClassArgumentsEntry\x12*\n\x06inputs\x18\x04 \x03(\x0b\x32\x1a.beamml.expansion.v1.Field\x12+\n\x07outputs\x18\x05 \x03(\x0b\x32\x1a.beamml.expansion.v1.Field\x12\r\n\x05\x64type\x18\x06 \x01(\t\x12\x10\n\x08\x61utocast\x18\x07 \x01(\t\x12\x0f\n\x07\x63ompile\x18\x08 \x01(\x08\x1a\x35\n\x13\x43lassArgumentsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\",\n\x0cXGBoostModel\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x0f\n\x07methods\x18\x02 \x03(\t\"\x8e\x02\n\x0b\x43ustomModel\x12\x13\n\x0bmodel_class\x18\x01 \x01(\t\x12M\n\x0f\x63lass_arguments\x18\x02 \x03(\x0b\x32\x34.beamml.expansion.v1.CustomModel.ClassArgumentsEntry\x12*\n\x06inputs\x18\x03 \x03(\x0b\x32\x1a.beamml.expansion.v1.Field\x12+\n\x07outputs\x18\x04 \x03(\x0b\x32\x1a.beamml.expansion.v1.Field\x12\x0b\n\x03uri\x18\x05 \x01(\t\x1a\x35\n\x13\x43lassArgumentsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x8f\x01\n\x0fTensorFlowModel\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x16\n\x0esignature_name\x18\x02 \x01(\t\x12*\n\x06inputs\x18\x03 \x03(\x0b\x32\x1a.beamml.expansion.v1.Field\x12+\n\x07outputs\x18\x04 \x03(\x0b\x32\x1a.beamml.expansion.v1.Field\"\x97\x02\n\rTensorRtModel\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12*\n\x06inputs\x18\x02 \x03(\x0b\x32\x1a.beamml.expansion.v1.Field\x12+\n\x07outputs\x18\x03 \x03(\x0b\x32\x1a.beamml.expansion.v1.Field\x12\x10\n\x08max_rows\x18\x04 \x01(\x05\x12\x14\n\x0coptimal_rows\x18\x05 \x01(\x05\x12\x32\n\x06ranges\x18\x06 \x03(\x0b\x32\".beamml.expansion.v1.TensorRtRange\x12\x11\n\tprecision\x18\x07 \x01(\t\x12\x18\n\x10\x65ngine_cache_uri\x18\x08 \x01(\t\x12\x17\n\x0fworkspace_bytes\x18\t \x01(\x03\"[\n\rTensorRtRange\x12\r\n\x05input\x18\x01 \x01(\t\x12\x11\n\tmin_shape\x18\x02 \x03(\x03\x12\x15\n\roptimal_shape\x18\x03 \x03(\x03\x12\x11\n\tmax_shape\x18\x04 \x03(\x03\"Y\n\x10HuggingFaceModel\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x0c\n\x04task\x18\x02 \x01(\t\x12\x12\n\nmax_tokens\x18\x03 \x01(\x05\x12\x16\n\x0emax_new_tokens\x18\x04 \x01(\x05\x42!\n\x1dio.github.beamml.expansion.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x62\x65\x61mml/expansion/v1/model.proto\x12\x13\x62\x65\x61mml.expansion.v1\x1a beamml/expansion/v1/tensor.proto\"\xca\x05\n\x05Model\x12.\n\x04onnx\x18\x01 \x01(\x0b\x32\x1e.beamml.expansion.v1.OnnxModelH\x00\x12\x34\n\x07sklearn\x18\x02 \x01(\x0b\x32!.beamml.expansion.v1.SklearnModelH\x00\x12\x34\n\x07pytorch\x18\x03 \x01(\x0b\x32!.beamml.expansion.v1.PyTorchModelH\x00\x12\x34\n\x07xgboost\x18\x04 \x01(\x0b\x32!.beamml.expansion.v1.XGBoostModelH\x00\x12\x32\n\x06\x63ustom\x18\x05 \x01(\x0b\x32 .beamml.expansion.v1.CustomModelH\x00\x12:\n\ntensorflow\x18\x06 \x01(\x0b\x32$.beamml.expansion.v1.TensorFlowModelH\x00\x12\x36\n\x08tensorrt\x18\x07 \x01(\x0b\x32\".beamml.expansion.v1.TensorRtModelH\x00\x12<\n\x0bhuggingface\x18\x08 \x01(\x0b\x32%.beamml.expansion.v1.HuggingFaceModelH\x00\x12\x10\n\x08model_id\x18\x10 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x11 \x01(\t\x12\x0f\n\x07threads\x18\x12 \x01(\x05\x12\x14\n\x0cwarm_up_rows\x18\x13 \x01(\x05\x12\x39\n\x08\x65nv_vars\x18\x14 \x03(\x0b\x32\'.beamml.expansion.v1.Model.EnvVarsEntry\x12\x13\n\x0blarge_model\x18\x15 \x01(\x08\x12\x14\n\x0cmodel_copies\x18\x16 \x01(\x05\x12\x1d\n\x15refresh_interval_secs\x18\x17 \x01(\x01\x1a.\n\x0c\x45nvVarsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0b\n\tframework\"\xc8\x01\n\tOnnxModel\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x11\n\tproviders\x18\x02 \x03(\t\x12\x1a\n\x12graph_optimization\x18\x03 \x01(\t\x12I\n\x0esession_config\x18\x04 \x03(\x0b\x32\x31.beamml.expansion.v1.OnnxModel.SessionConfigEntry\x1a\x34\n\x12SessionConfigEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"i\n\x0cSklearnModel\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x02 \x01(\t\x12\x0f\n\x07methods\x18\x03 \x03(\t\x12\x14\n\x0cinput_format\x18\x04 \x01(\t\x12\x15\n\rtrusted_types\x18\x05 \x03(\t\"\xc2\x02\n\x0cPyTorchModel\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x13\n\x0bmodel_class\x18\x02 \x01(\t\x12N\n\x0f\x63lass_arguments\x18\x03 \x03(\x0b\x32\x35.beamml.expansion.v1.PyTorchModel.ClassArgumentsEntry\x12*\n\x06inputs\x18\x04 \x03(\x0b\x32\x1a.beamml.expansion.v1.Field\x12+\n\x07outputs\x18\x05 \x03(\x0b\x32\x1a.beamml.expansion.v1.Field\x12\r\n\x05\x64type\x18\x06 \x01(\t\x12\x10\n\x08\x61utocast\x18\x07 \x01(\t\x12\x0f\n\x07\x63ompile\x18\x08 \x01(\x08\x1a\x35\n\x13\x43lassArgumentsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\",\n\x0cXGBoostModel\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x0f\n\x07methods\x18\x02 \x03(\t\"\x8e\x02\n\x0b\x43ustomModel\x12\x13\n\x0bmodel_class\x18\x01 \x01(\t\x12M\n\x0f\x63lass_arguments\x18\x02 \x03(\x0b\x32\x34.beamml.expansion.v1.CustomModel.ClassArgumentsEntry\x12*\n\x06inputs\x18\x03 \x03(\x0b\x32\x1a.beamml.expansion.v1.Field\x12+\n\x07outputs\x18\x04 \x03(\x0b\x32\x1a.beamml.expansion.v1.Field\x12\x0b\n\x03uri\x18\x05 \x01(\t\x1a\x35\n\x13\x43lassArgumentsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x8f\x01\n\x0fTensorFlowModel\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x16\n\x0esignature_name\x18\x02 \x01(\t\x12*\n\x06inputs\x18\x03 \x03(\x0b\x32\x1a.beamml.expansion.v1.Field\x12+\n\x07outputs\x18\x04 \x03(\x0b\x32\x1a.beamml.expansion.v1.Field\"\x97\x02\n\rTensorRtModel\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12*\n\x06inputs\x18\x02 \x03(\x0b\x32\x1a.beamml.expansion.v1.Field\x12+\n\x07outputs\x18\x03 \x03(\x0b\x32\x1a.beamml.expansion.v1.Field\x12\x10\n\x08max_rows\x18\x04 \x01(\x05\x12\x14\n\x0coptimal_rows\x18\x05 \x01(\x05\x12\x32\n\x06ranges\x18\x06 \x03(\x0b\x32\".beamml.expansion.v1.TensorRtRange\x12\x11\n\tprecision\x18\x07 \x01(\t\x12\x18\n\x10\x65ngine_cache_uri\x18\x08 \x01(\t\x12\x17\n\x0fworkspace_bytes\x18\t \x01(\x03\"[\n\rTensorRtRange\x12\r\n\x05input\x18\x01 \x01(\t\x12\x11\n\tmin_shape\x18\x02 \x03(\x03\x12\x15\n\roptimal_shape\x18\x03 \x03(\x03\x12\x11\n\tmax_shape\x18\x04 \x03(\x03\"Y\n\x10HuggingFaceModel\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12\x0c\n\x04task\x18\x02 \x01(\t\x12\x12\n\nmax_tokens\x18\x03 \x01(\x05\x12\x16\n\x0emax_new_tokens\x18\x04 \x01(\x05\x42!\n\x1dio.github.beamml.expansion.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,31 +32,31 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_CUSTOMMODEL_CLASSARGUMENTSENTRY']._options = None
   _globals['_CUSTOMMODEL_CLASSARGUMENTSENTRY']._serialized_options = b'8\001'
   _globals['_MODEL']._serialized_start=91
-  _globals['_MODEL']._serialized_end=774
-  _globals['_MODEL_ENVVARSENTRY']._serialized_start=715
-  _globals['_MODEL_ENVVARSENTRY']._serialized_end=761
-  _globals['_ONNXMODEL']._serialized_start=777
-  _globals['_ONNXMODEL']._serialized_end=977
-  _globals['_ONNXMODEL_SESSIONCONFIGENTRY']._serialized_start=925
-  _globals['_ONNXMODEL_SESSIONCONFIGENTRY']._serialized_end=977
-  _globals['_SKLEARNMODEL']._serialized_start=979
-  _globals['_SKLEARNMODEL']._serialized_end=1084
-  _globals['_PYTORCHMODEL']._serialized_start=1087
-  _globals['_PYTORCHMODEL']._serialized_end=1409
-  _globals['_PYTORCHMODEL_CLASSARGUMENTSENTRY']._serialized_start=1356
-  _globals['_PYTORCHMODEL_CLASSARGUMENTSENTRY']._serialized_end=1409
-  _globals['_XGBOOSTMODEL']._serialized_start=1411
-  _globals['_XGBOOSTMODEL']._serialized_end=1455
-  _globals['_CUSTOMMODEL']._serialized_start=1458
-  _globals['_CUSTOMMODEL']._serialized_end=1728
-  _globals['_CUSTOMMODEL_CLASSARGUMENTSENTRY']._serialized_start=1356
-  _globals['_CUSTOMMODEL_CLASSARGUMENTSENTRY']._serialized_end=1409
-  _globals['_TENSORFLOWMODEL']._serialized_start=1731
-  _globals['_TENSORFLOWMODEL']._serialized_end=1874
-  _globals['_TENSORRTMODEL']._serialized_start=1877
-  _globals['_TENSORRTMODEL']._serialized_end=2156
-  _globals['_TENSORRTRANGE']._serialized_start=2158
-  _globals['_TENSORRTRANGE']._serialized_end=2249
-  _globals['_HUGGINGFACEMODEL']._serialized_start=2251
-  _globals['_HUGGINGFACEMODEL']._serialized_end=2340
+  _globals['_MODEL']._serialized_end=805
+  _globals['_MODEL_ENVVARSENTRY']._serialized_start=746
+  _globals['_MODEL_ENVVARSENTRY']._serialized_end=792
+  _globals['_ONNXMODEL']._serialized_start=808
+  _globals['_ONNXMODEL']._serialized_end=1008
+  _globals['_ONNXMODEL_SESSIONCONFIGENTRY']._serialized_start=956
+  _globals['_ONNXMODEL_SESSIONCONFIGENTRY']._serialized_end=1008
+  _globals['_SKLEARNMODEL']._serialized_start=1010
+  _globals['_SKLEARNMODEL']._serialized_end=1115
+  _globals['_PYTORCHMODEL']._serialized_start=1118
+  _globals['_PYTORCHMODEL']._serialized_end=1440
+  _globals['_PYTORCHMODEL_CLASSARGUMENTSENTRY']._serialized_start=1387
+  _globals['_PYTORCHMODEL_CLASSARGUMENTSENTRY']._serialized_end=1440
+  _globals['_XGBOOSTMODEL']._serialized_start=1442
+  _globals['_XGBOOSTMODEL']._serialized_end=1486
+  _globals['_CUSTOMMODEL']._serialized_start=1489
+  _globals['_CUSTOMMODEL']._serialized_end=1759
+  _globals['_CUSTOMMODEL_CLASSARGUMENTSENTRY']._serialized_start=1387
+  _globals['_CUSTOMMODEL_CLASSARGUMENTSENTRY']._serialized_end=1440
+  _globals['_TENSORFLOWMODEL']._serialized_start=1762
+  _globals['_TENSORFLOWMODEL']._serialized_end=1905
+  _globals['_TENSORRTMODEL']._serialized_start=1908
+  _globals['_TENSORRTMODEL']._serialized_end=2187
+  _globals['_TENSORRTRANGE']._serialized_start=2189
+  _globals['_TENSORRTRANGE']._serialized_end=2280
+  _globals['_HUGGINGFACEMODEL']._serialized_start=2282
+  _globals['_HUGGINGFACEMODEL']._serialized_end=2371
 # @@protoc_insertion_point(module_scope)
