@@ -74,7 +74,7 @@ class RefreshingModel:
         self._config = config
         self._uri = str(models.framework(config)[1].uri)
         self._load = load
-        self._expected = expected
+        self._expected = [expected]
         self._counts = threading.Lock()
         self._refreshes = self._failures = 0
         self._seen: FileVersion | None = None
@@ -101,6 +101,11 @@ class RefreshingModel:
         """Runs the version in use; see Model."""
         return self._current.run(inputs, outputs)
 
+    def expect(self, expected: ExpectedInterface) -> None:
+        """Has later versions checked for what another step of the pipeline, which shares the model, was planned for."""
+        if expected not in self._expected:
+            self._expected.append(expected)
+
     def take_counts(self) -> tuple[int, int]:
         """Returns the versions that were taken into use, and those that were refused, since the last call."""
         with self._counts:
@@ -126,7 +131,7 @@ class RefreshingModel:
         for _ in range(_FIRST_TRIES):
             version = file_version(self._uri)
             try:
-                self._expected.check_signature(self._config)
+                self._check_signature()
                 model = self._load()
             except Exception:
                 if self._is_there(version):
@@ -142,9 +147,10 @@ class RefreshingModel:
     def _replace(self, found: FileVersion) -> None:
         """Loads a version beside the one in use, and takes it into use if it is what is expected."""
         try:
-            self._expected.check_signature(self._config)
+            self._check_signature()
             model = self._load()
-            self._expected.try_out(model, self._current.sample)
+            for expected in self._expected.copy():
+                expected.try_out(model, self._current.sample)
         except Exception as error:  # whatever the framework raises
             if self._is_there(found):
                 self._note_failure(found, error)
@@ -154,6 +160,10 @@ class RefreshingModel:
             self._current = ModelVersion(model, found, self._current.sample)
             with self._counts:
                 self._refreshes += 1
+
+    def _check_signature(self) -> None:
+        for expected in self._expected.copy():
+            expected.check_signature(self._config)
 
     def _is_there(self, version: FileVersion) -> bool:
         try:

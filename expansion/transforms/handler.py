@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
 from apache_beam.ml.inference.base import ModelHandler
@@ -55,9 +55,7 @@ class ColumnarModelHandler(ModelHandler[Batch, Batch, Model]):  # type: ignore[m
         config = self._plan.config.model
         if not config.refresh_interval_secs:
             return self._build()
-        inputs = [model_input.field for model_input in self._plan.inputs]
-        declared = frozenset(output.source for output in self._plan.config.outputs if output.datatype)
-        return RefreshingModel(config, self._build, ExpectedInterface(inputs, self._plan.outputs, declared))
+        return RefreshingModel(config, self._build, self._expected)
 
     def run_inference(
         self, batch: Batch, model: Model, inference_args: Mapping[str, Any] | None = None
@@ -65,6 +63,7 @@ class ColumnarModelHandler(ModelHandler[Batch, Batch, Model]):  # type: ignore[m
         """Returns the batch with predictions in place of features; rows that fail are among its failures."""
         metrics.batches.inc()
         if isinstance(model, RefreshingModel):
+            model.expect(self._expected)  # another step may have loaded it
             refreshes, failures = model.take_counts()
             metrics.model_refreshes.inc(refreshes)
             metrics.failed_model_refreshes.inc(failures)
@@ -86,6 +85,12 @@ class ColumnarModelHandler(ModelHandler[Batch, Batch, Model]):  # type: ignore[m
     def should_skip_batching(self) -> bool:
         """True: elements are batches already."""
         return True
+
+    @cached_property
+    def _expected(self) -> ExpectedInterface:
+        inputs = [model_input.field for model_input in self._plan.inputs]
+        declared = frozenset(output.source for output in self._plan.config.outputs if output.datatype)
+        return ExpectedInterface(inputs, self._plan.outputs, declared)
 
     def _build(self) -> Model:
         config = self._plan.config.model

@@ -164,6 +164,23 @@ def test_a_model_with_another_signature_is_refused_and_says_how_it_differs(model
     assert reason in caplog.text
 
 
+def test_a_model_that_two_steps_share_must_suit_both(tmp_path, onnx_file, caplog):
+    def content(*outputs):
+        nodes = [("Identity", ["x"], [output]) for output in outputs]
+        values = [(output, "FLOAT", [None]) for output in outputs]
+        with open(onnx_file(nodes, [("x", "FLOAT", [None])], values), "rb") as file:
+            return file.read()
+
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content("y", "z"))
+    model = refreshing(Model(onnx=OnnxModel(uri=str(path))))
+    model.expect(ExpectedInterface([Field("x", "FP32")], {"z": Field("z", "FP32")}))
+    rename(path, content("y"))
+    look(model)
+    assert model.take_counts() == (0, 1)
+    assert "expected 'z' among them" in caplog.text
+
+
 def test_a_shape_that_the_configuration_declares_may_stay_open_in_the_model(path, adder):
     path.write_bytes(adder(1, shape=["size"]))
     vector = Field("x", "FP32", (-1,))
