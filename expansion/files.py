@@ -56,8 +56,13 @@ def read_on_worker(uri: str) -> bytes:
 
 
 @contextmanager
-def local_copy(uri: str) -> Iterator[Path]:
+def local_copy(uri: str, private: bool = False) -> Iterator[Path]:
     """Gives a file or directory as a local path; what is not local is copied, and the copy removed after the block.
+
+    Args:
+        uri: Where it is.
+        private: Whether to copy what is local as well: a file that somebody overwrites changes, and one that is cut off
+            ends the process, for who has mapped it into memory.
 
     Raises:
         SystemicError: It can't be read.
@@ -68,26 +73,43 @@ def local_copy(uri: str) -> Iterator[Path]:
     if FileSystems.get_scheme(path) is None:
         if not os.path.exists(path):
             raise SystemicError(f"can't read {uri!r}: there is no such file")
-        yield Path(path)
-        return
+        if not private:
+            yield Path(path)
+            return
     with tempfile.TemporaryDirectory(prefix="beam-ml-expansion-") as folder:
-        yield _download(path.rstrip("/"), Path(folder))
+        if FileSystems.get_scheme(path) is None:
+            yield _copy_of_local(Path(path), Path(folder))
+        else:
+            yield _download(path.rstrip("/"), Path(folder))
 
 
 @contextmanager
-def local_file(uri: str) -> Iterator[Path]:
+def local_file(uri: str, private: bool = False) -> Iterator[Path]:
     """Gives a file as a local path, as ``local_copy`` does: what is large is read from there, not held in memory twice.
 
     Raises:
         SystemicError: It can't be read.
     """
-    with local_copy(uri) as path:
+    with local_copy(uri, private) as path:
         try:
             _require_regular(str(path))
             path.open("rb").close()
         except OSError as error:
             raise SystemicError(f"can't read {uri!r}: {_reason(error)}") from error
         yield path
+
+
+def _copy_of_local(path: Path, folder: Path) -> Path:
+    target = folder / path.name
+    try:
+        if path.is_dir():
+            shutil.copytree(path, target)
+        else:
+            _require_regular(str(path))
+            shutil.copyfile(path, target)
+    except OSError as error:  # shutil.Error, of several files, is one
+        raise SystemicError(f"can't read {str(path)!r}: {_reason(error)}") from error
+    return target
 
 
 def _download(uri: str, folder: Path) -> Path:

@@ -19,6 +19,27 @@ def models(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def adder():
+    """Makes ONNX models that add a number: x FP32 → y FP32, scalars unless told otherwise. All have the same size."""
+    from onnx import TensorProto, helper
+
+    def adder(number, output="y", shape=()):
+        shape = ["batch", *shape]
+        node = helper.make_node("Add", ["x", "number"], [output])
+        graph = helper.make_graph(
+            [node],
+            "adder",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+            [helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)],
+            [helper.make_tensor("number", TensorProto.FLOAT, [], [float(number)])],
+        )
+        opset = helper.make_opsetid("", 17)
+        return helper.make_model(graph, opset_imports=[opset], ir_version=8).SerializeToString()
+
+    return adder
+
+
 @pytest.fixture
 def make_wheel(tmp_path):
     """Makes wheels of the given modules; returns their paths."""

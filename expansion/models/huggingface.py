@@ -93,7 +93,7 @@ def build(config: model_pb2.HuggingFaceModel, runtime: Runtime = Runtime()) -> M
 
     device = runtime.pick_device(torch.cuda.device_count() if torch.cuda.is_available() else 0)
     torch.set_num_threads(runtime.thread_count())
-    with _directory(config.uri) as path:
+    with _directory(config.uri, runtime.files_change) as path:
         try:
             files = read_files(str(path), config.task)
         except ConfigError as error:
@@ -106,14 +106,14 @@ def build(config: model_pb2.HuggingFaceModel, runtime: Runtime = Runtime()) -> M
             raise SystemicError(f"transformers can't load {config.uri!r}: {first_line(error)}") from error
 
 
-def _directory(uri: str) -> AbstractContextManager[Path]:
+def _directory(uri: str, private: bool) -> AbstractContextManager[Path]:
     """Gives the model's files as a local directory.
 
     Raises:
         SystemicError: They can't be read.
     """
     if not uri.startswith(_HUB):
-        return local_copy(uri)
+        return local_copy(uri, private)
     from huggingface_hub import snapshot_download
 
     name, _, revision = uri.removeprefix(_HUB).partition("@")

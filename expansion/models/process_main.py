@@ -93,7 +93,8 @@ def load(start: Start) -> Model:
     config = model_pb2.Model.FromString(start.config)
     # Admission by GPU memory would come here: with a lock for the device, so that processes come one at a time, wait or
     # raise SystemicError while it has less memory free than the model needs.
-    runtime = Runtime(config.device, config.threads, max(1, cores() // start.copies))
+    refreshes = config.refresh_interval_secs > 0
+    runtime = Runtime(config.device, config.threads, max(1, cores() // start.copies), refreshes)
     model = models.module_of(config).build(models.framework(config)[1], runtime)
     if start.warm_up:
         warm_up(model, *start.warm_up)

@@ -30,6 +30,7 @@ from typing import Any
 from expansion import models
 from expansion.contract._gen import model_pb2
 from expansion.errors import SystemicError
+from expansion.models.file_version import file_version
 from expansion.models.process_channel import (
     ERROR,
     FAILED,
@@ -55,7 +56,8 @@ def connect(
     """Connects to the copies of a model on this machine, starting those that do not run; waits until they are loaded.
 
     A job that begins while the processes of another one linger gets them, unless the model's files have changed. A
-    change to the source of a model's class is not noticed.
+    change to the source of a model's class is not noticed. With refresh_interval_secs, each version of the files has
+    processes of its own; those of the one before end some time after the last worker has let go of it.
 
     Args:
         model: The configuration, the same for all who share the copies.
@@ -73,8 +75,10 @@ def connect(
     config = model.SerializeToString(deterministic=True)
     # Workers of another installation, or in another directory if the path is a relative one, mean another model.
     place = uri if "://" in uri else os.path.abspath(uri)
-    key = hashlib.sha256("\0".join((sys.executable, place, "")).encode() + config).hexdigest()
-    start = Start(config, copies, _content(uri), warm_up)
+    content = _content(uri)
+    version = content if model.refresh_interval_secs else ""
+    key = hashlib.sha256("\0".join((sys.executable, place, version)).encode() + config).hexdigest()
+    start = Start(config, copies, content, warm_up)
     env_vars = dict(model.env_vars)
     connected = ProcessModel([Copy(stem, start, env_vars) for stem in stems(key, copies)])
     connected.wait_until_loaded()
@@ -259,15 +263,8 @@ class _Lane:
 
 
 def _content(uri: str) -> str:
-    """Returns a fingerprint of what is at a model's URI: names, sizes and times of its files; empty if unknown."""
-    from apache_beam.io.filesystems import FileSystems
-
-    path = uri.removeprefix("file://").rstrip("/")
-    if not path:  # of a class without files; the pattern would match every file of the machine
-        return ""
+    """Returns a fingerprint of what is at a model's URI; empty if unknown, as of a class without files."""
     try:
-        found = [file for match in FileSystems.match([path, path + "/**"]) for file in match.metadata_list]
-    except Exception:  # each filesystem raises its own; what can't be read fails when it is loaded
+        return file_version(uri).fingerprint if uri else ""
+    except SystemicError:  # what can't be read fails when it is loaded
         return ""
-    files = sorted((file.path, file.size_in_bytes, file.last_updated_in_seconds) for file in found)
-    return hashlib.sha256(repr(files).encode()).hexdigest() if files else ""

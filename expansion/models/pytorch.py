@@ -117,7 +117,7 @@ def build(config: model_pb2.PyTorchModel, runtime: Runtime = Runtime()) -> PyTor
 
     device = runtime.pick_device(torch.cuda.device_count())
     torch.set_num_threads(runtime.thread_count())
-    with local_file(config.uri) as path:
+    with local_file(config.uri, private=runtime.files_change) as path:
         try:
             with path.open("rb") as file:
                 kind = kind_of(file)

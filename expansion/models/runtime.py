@@ -20,11 +20,13 @@ class Runtime:
         device: "auto", "cpu", "cuda" or "cuda:i", as configured.
         threads: Threads of one call, as configured; 0 is unset.
         fair_threads: What ``threads`` should be where it is unset: the cores, divided among those who use them.
+        files_change: Whether the model's files may be overwritten while they are read, and after.
     """
 
     device: str = "auto"
     threads: int = 0
     fair_threads: int = 1
+    files_change: bool = False
 
     def thread_count(self) -> int:
         """Returns the threads that one call of the model may use."""

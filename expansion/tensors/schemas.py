@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from apache_beam.portability.api import schema_pb2
 
@@ -75,8 +75,13 @@ def schema_with(schema: schema_pb2.Schema, added: Fields) -> schema_pb2.Schema:
     return result
 
 
-def error_schema(schema: schema_pb2.Schema) -> schema_pb2.Schema:
-    """Returns the schema of error rows for input rows of a schema: element, stage, error_type, message, model_id."""
+def error_schema(schema: schema_pb2.Schema, model_columns: Sequence[str] = ("model_id",)) -> schema_pb2.Schema:
+    """Returns the schema of error rows for input rows of a schema: element, stage, error_type, message, model_id.
+
+    Args:
+        schema: The schema of the input rows.
+        model_columns: Names of the columns that say which model it was.
+    """
     element = schema_pb2.FieldType(row_type=schema_pb2.RowType(schema=schema))
-    texts = {name: Field(name, "STRING") for name in ("stage", "error_type", "message", "model_id")}
+    texts = {name: Field(name, "STRING") for name in ("stage", "error_type", "message", *model_columns)}
     return schema_with(schema_pb2.Schema(fields=[schema_pb2.Field(name="element", type=element)]), texts)

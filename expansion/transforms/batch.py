@@ -40,6 +40,7 @@ class Batch:
         failures: Rows that are no longer in the columns above.
         route: Which of several models the rows are for: a key, or the name of an arm. Empty where there is one model,
             and before it is known.
+        model_version: The version of the model that it went to, where models are refreshed; empty before inference.
     """
 
     carried: Columns
@@ -47,6 +48,7 @@ class Batch:
     predictions: Columns = field(default_factory=lambda: Columns({}, 0))
     failures: tuple[Failures, ...] = ()
     route: str = ""
+    model_version: str = ""
 
     def __len__(self) -> int:
         """Number of rows that have not failed. Beam counts these as the batch's size."""
@@ -97,12 +99,18 @@ class Batch:
     def take(self, indices: Indices) -> Batch:
         """Returns the rows at ``indices``, in that order, without the failures."""
         carried, features, predictions = self.carried, self.features, self.predictions
-        return Batch(carried.take(indices), features.take(indices), predictions.take(indices), route=self.route)
+        return replace(
+            self,
+            carried=carried.take(indices),
+            features=features.take(indices),
+            predictions=predictions.take(indices),
+            failures=(),
+        )
 
     def slice(self, start: int, stop: int) -> Batch:
         """Returns rows start to stop, as views, without the failures."""
         carried, features, predictions = (c.slice(start, stop) for c in (self.carried, self.features, self.predictions))
-        return Batch(carried, features, predictions, route=self.route)
+        return replace(self, carried=carried, features=features, predictions=predictions, failures=())
 
     def compact(self) -> Batch:
         """Returns a copy that keeps nothing but its own rows alive: of a slice, pyarrow would pickle the whole."""

@@ -26,11 +26,13 @@ from expansion.errors import ConfigError, Problem
 from expansion.transforms import routing
 
 DEFAULT_MAX_BATCH_SIZE = 1024
-# What encoding adds to the columns that a client gets back.
-RESULT_COLUMNS = ("stage", "error_type", "message", "model_id")
+# What encoding adds to the columns that a client gets back; model_version only where models are refreshed.
+RESULT_COLUMNS = ("stage", "error_type", "message", "model_id", "model_version")
 DEFAULT_MAX_ELEMENT_BYTES = 64 << 20
 # What clocks and system calls take.
 _MAX_SECS = 1_000_000
+# Looking more often would only cost.
+_MIN_REFRESH_INTERVAL_SECS = 0.1
 
 
 def read_config(source: RunInferenceConfig | bytes | str | Mapping[str, Any]) -> RunInferenceConfig:
@@ -89,6 +91,7 @@ def _check_model(model: Model) -> Iterator[Problem]:
         yield from error.problems
     else:
         yield from at(name, models.module_of(model).check(message))
+        yield from _check_refresh(model.refresh_interval_secs, message.uri)
     if not re.fullmatch(r"(auto|cpu|cuda(:\d{1,3})?)?", model.device):
         yield Problem("device", f"got {model.device[:60]!r}; expected 'auto', 'cpu', 'cuda' or 'cuda:0', 'cuda:1', …")
     for field in ("threads", "warm_up_rows", "model_copies"):
@@ -98,6 +101,16 @@ def _check_model(model: Model) -> Iterator[Problem]:
     for variable in model.env_vars:
         if not re.fullmatch(r"[A-Za-z_]\w*", variable):
             yield Problem("env_vars", f"got {variable[:60]!r}; expected the name of an environment variable")
+
+
+def _check_refresh(interval_secs: float, uri: str) -> Iterator[Problem]:
+    name = "refresh_interval_secs"
+    if interval_secs != 0 and not _MIN_REFRESH_INTERVAL_SECS <= interval_secs <= _MAX_SECS:
+        expected = f"seconds, from {_MIN_REFRESH_INTERVAL_SECS} to {_MAX_SECS}, or 0 for never"
+        yield Problem(name, f"got {interval_secs:g}; expected {expected}")
+    elif interval_secs and (not uri or uri.startswith("hf://")):
+        reason = "is a name of the hub" if uri else "names no file"
+        yield Problem(name, f"is set, and the model's uri {reason}; leave it out, or set uri to files to look at")
 
 
 def _check_hook(hook: Hook) -> Iterator[Problem]:

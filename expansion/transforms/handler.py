@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from dataclasses import replace
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
 from apache_beam.ml.inference.base import ModelHandler
@@ -13,7 +14,9 @@ from apache_beam.ml.inference.base import ModelHandler
 from expansion import models
 from expansion.contract._gen import model_pb2
 from expansion.errors import ModelUnavailable, SystemicError, first_line
+from expansion.models.expected_interface import ExpectedInterface
 from expansion.models.pool import ModelPool
+from expansion.models.refresh import RefreshingModel
 from expansion.models.runtime import Runtime, cores, worker_processes
 from expansion.models.signature import Model
 from expansion.models.time_limit import OutOfTime, TimeLimit
@@ -66,6 +69,8 @@ class ColumnarModelHandler(ModelHandler[Batch, Batch, Model]):  # type: ignore[m
         if config.HasField("per_key"):
             size = config.per_key.max_models_per_worker or routing.DEFAULT_MAX_MODELS
             return ModelPool(self._load_for_key, size, RETRY_SECS, metrics.count_model)
+        if config.model.refresh_interval_secs:
+            return RefreshingModel(config.model, partial(self._load, ""), self._expected)
         return self._load("")
 
     def _load_for_key(self, key: str) -> Model:
@@ -82,7 +87,8 @@ class ColumnarModelHandler(ModelHandler[Batch, Batch, Model]):  # type: ignore[m
             from expansion.models import processes  # which needs a POSIX system, unlike all else
 
             return processes.connect(config, copies, (inputs, outputs) if config.warm_up_rows else None)
-        runtime = Runtime(config.device, config.threads, max(1, cores() // worker_processes()))
+        refreshes = config.refresh_interval_secs > 0
+        runtime = Runtime(config.device, config.threads, max(1, cores() // worker_processes()), refreshes)
         model = models.module_of(config).build(models.framework(config)[1], runtime)
         if config.warm_up_rows:
             warm_up(model, inputs, outputs)
@@ -93,6 +99,13 @@ class ColumnarModelHandler(ModelHandler[Batch, Batch, Model]):  # type: ignore[m
     ) -> Sequence[Batch]:
         """Returns the batch with predictions in place of features; rows that fail are among its failures."""
         metrics.batches.inc()
+        if isinstance(model, RefreshingModel):
+            model.expect(self._expected)  # another step may have loaded it
+            refreshes, failures = model.take_counts()
+            metrics.model_refreshes.inc(refreshes)
+            metrics.failed_model_refreshes.inc(failures)
+            model = model.current  # for all parts of the batch
+            batch = replace(batch, model_version=str(model.version))
         with metrics.timed("inference"):
             result = self._inferred(batch, model)
         _note_device_memory()
@@ -109,6 +122,12 @@ class ColumnarModelHandler(ModelHandler[Batch, Batch, Model]):  # type: ignore[m
     def should_skip_batching(self) -> bool:
         """True: elements are batches already."""
         return True
+
+    @cached_property
+    def _expected(self) -> ExpectedInterface:
+        inputs = [model_input.field for model_input in self._plan.inputs]
+        declared = frozenset(output.source for output in self._plan.config.outputs if output.datatype)
+        return ExpectedInterface(inputs, self._plan.outputs, declared)
 
     def _inferred(self, batch: Batch, model: Model | ModelPool) -> Batch:
         if not isinstance(model, ModelPool):

@@ -31,6 +31,8 @@ batches = Metrics.counter(NAMESPACE, "num_batches")  # that went to the model
 batch_wait = Metrics.distribution(NAMESPACE, "batch_wait_milli_secs")  # of a batch for its rows, before the pre hooks
 padding = Metrics.distribution(NAMESPACE, "padding_percent")  # of the elements of a padded column
 device_memory = Metrics.distribution(NAMESPACE, "device_memory_bytes")  # of GPUs that PyTorch has in use, after a batch
+model_refreshes = Metrics.counter(NAMESPACE, "num_model_refreshes")  # new versions that a worker process took into use
+failed_model_refreshes = Metrics.counter(NAMESPACE, "num_failed_model_refreshes")  # and those that it refused
 
 # Of several models (per_key, split): how often one was loaded, let go for another, and found not to load. Keys are in
 # rows, never here: a name of a metric for each key would be too many.

@@ -24,6 +24,7 @@ from expansion.transforms import routing
 from expansion.transforms.signatures import signature_of
 
 MODEL_ID = "model_id"
+MODEL_VERSION = "model_version"
 
 
 @dataclass(frozen=True)
@@ -80,16 +81,21 @@ class Plan:
         _, message = models.framework(model)
         return str(model.model_id or message.uri or message.model_class)
 
-    def same_in_all_rows(self, route: str) -> dict[str, str]:
+    def same_in_all_rows(self, route: str, version: str) -> dict[str, str]:
         """Returns the columns that output rows of a route have after the predictions, and what they say in each."""
         arm = routing.arm_field(self.config)
-        return {**({arm.name: route} if arm else {}), MODEL_ID: self.model_id_of(route)}
+        return {**({arm.name: route} if arm else {}), **self.model_columns(route, version)}
 
     @property
     def results(self) -> dict[str, Field]:
-        """The columns of output rows that are neither the input's nor ``model_id``, in order."""
+        """The columns of output rows that neither are the input's nor say which model it was, in order."""
         arm = routing.arm_field(self.config)
         return {**self.predictions, **({arm.name: arm} if arm else {})}
+
+    def model_columns(self, route: str = "", version: str = "") -> dict[str, str]:
+        """Returns what rows say of the model behind the predictions: its id and, where it is refreshed, its version."""
+        says = {MODEL_ID: self.model_id_of(route), MODEL_VERSION: version}
+        return {name: says[name] for name in model_columns(self.config)}
 
     @property
     def model_tag(self) -> str:
@@ -100,6 +106,11 @@ class Plan:
             return hashlib.sha256(parts.model.SerializeToString(deterministic=True)).hexdigest()
         getattr(parts, several).CopyFrom(getattr(self.config, several))
         return hashlib.sha256(parts.SerializeToString(deterministic=True)).hexdigest()
+
+
+def model_columns(config: RunInferenceConfig) -> tuple[str, ...]:
+    """Returns the names of the columns that say which model it was, in order."""
+    return (MODEL_ID, MODEL_VERSION) if config.model.refresh_interval_secs else (MODEL_ID,)
 
 
 def make_plan(config: RunInferenceConfig, input_fields: Fields, taken: Collection[str]) -> Plan:
@@ -124,8 +135,9 @@ def make_plan(config: RunInferenceConfig, input_fields: Fields, taken: Collectio
     made = {field.name: field for field in outputs.values()}
     # What the post hooks get is known only if all outputs are.
     predictions = _after_hooks("post_hooks", config.post_hooks, made, problems) if len(problems) == found else None
-    problems += _collisions(predictions or {}, taken)
-    problems += _arm_collisions(config, predictions or {}, taken)
+    added = list(model_columns(config))
+    problems += _collisions(predictions or {}, taken, added)
+    problems += _arm_collisions(config, predictions or {}, [*taken, *added])
     problems += routing.check_column(config, input_fields)
     problems += at("batching", _check_batching(config.batching, input_fields))
     if problems:
@@ -261,18 +273,18 @@ def _resolve_outputs(
 
 def _arm_collisions(config: RunInferenceConfig, predictions: Fields, taken: Collection[str]) -> Iterator[Problem]:
     arm = routing.arm_field(config)
-    if arm and arm.name in {*predictions, *taken, MODEL_ID}:
+    if arm and arm.name in {*predictions, *taken}:
         where = "the predictions have" if arm.name in predictions else "output rows have"
         yield Problem("split.output", f"{where} a column {arm.name!r} already; give the arms' column another name")
 
 
-def _collisions(predictions: Fields, taken: Collection[str]) -> Iterator[Problem]:
-    if MODEL_ID in taken:
-        reason = f"the input has a column {MODEL_ID!r}, where output rows say which model it was"
+def _collisions(predictions: Fields, taken: Collection[str], added: Collection[str]) -> Iterator[Problem]:
+    for name in filter(taken.__contains__, added):
+        reason = f"the input has a column {name!r}, where output rows say which model it was"
         yield Problem("", f"{reason}; rename or drop it before, such as when one RunInference follows another")
     for name, field in predictions.items():
         if field.datatype == "UINT64":
             yield Problem("post_hooks", f"prediction {name!r} is {field}, which no Beam schema has; cast it to INT64")
-        if name in taken or name == MODEL_ID:
+        if name in taken or name in added:
             where = "the input has a column" if name in taken else "every output row has a column"
             yield Problem("post_hooks", f"{where} {name!r} already; give the prediction another name with rename")

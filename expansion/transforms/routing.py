@@ -127,6 +127,8 @@ def _check_per_key(per_key: PerKeyModels, model: Model) -> Iterator[Problem]:
     if per_key.max_models_per_worker < 0:
         reason = f"got {per_key.max_models_per_worker}; expected a positive number, or 0 for the default"
         yield Problem("max_models_per_worker", reason)
+    if model.refresh_interval_secs:
+        yield Problem("", "model.refresh_interval_secs is set, and models by key are not refreshed; leave it out")
     if model.model_id:
         got = f"model.model_id is {model.model_id!r}"
         yield Problem("", f"{got}, and rows say the uri of their key's model; leave it out")
@@ -179,6 +181,8 @@ def _check_split(split: Split, check_model: Callable[[Model], Iterator[Problem]]
             yield Problem(f"{here}.name", f"{arm.name!r} is there twice; each may be there once")
         if not 0 < arm.weight < math.inf:
             yield Problem(f"{here}.weight", f"got {arm.weight:g}; expected a number above 0, such as 0.1")
+        if arm.model.refresh_interval_secs:
+            yield Problem(f"{here}.model.refresh_interval_secs", "is set, and arms are not refreshed; leave it out")
         yield from at(f"{here}.model", check_model(arm.model))
     yield from _check_together({arm.name: arm.model for arm in split.arms})
 

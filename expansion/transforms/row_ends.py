@@ -118,24 +118,24 @@ class UnpackRows(beam.DoFn):  # type: ignore[misc]
         """Yields WindowedValues of beam.Row."""
         self._budget.count(batch)
         predictions = [batch.predictions[name].to_rows() for name in self._predictions] if len(batch) else []
-        of_all = self._plan.same_in_all_rows(batch.route)
+        of_all = self._plan.same_in_all_rows(batch.route, batch.model_version)
         for carried, *values in zip(_rows(batch.carried), *predictions, strict=True):
             row = {name: getattr(carried.value, name) for name in self._names}
             row.update(zip(self._predictions, values, strict=True))
             row.update(of_all)
             yield carried.with_value(beam.Row(**row))
         for failures in batch.failures:
-            yield from self._error_rows(failures)
+            yield from self._error_rows(failures, batch.model_version)
 
-    def _error_rows(self, failures: Failures) -> Iterator[beam.pvalue.TaggedOutput]:
-        model_id = self._plan.model_id_of(failures.route)
+    def _error_rows(self, failures: Failures, version: str) -> Iterator[beam.pvalue.TaggedOutput]:
+        model_columns = self._plan.model_columns(failures.route, version)
         for carried, error in zip(_rows(failures.carried), failures.errors, strict=True):
             row = beam.Row(
                 element=carried.value,
                 stage=failures.stage,
                 error_type=error.error_type,
                 message=error.message,
-                model_id=model_id,
+                **model_columns,
             )
             yield beam.pvalue.TaggedOutput(self._errors, carried.with_value(row))
 

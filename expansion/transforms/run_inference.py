@@ -22,7 +22,7 @@ from expansion.transforms import batch_coder  # noqa: F401 - registers the coder
 from expansion.transforms.batch import Batch
 from expansion.transforms.config import read_config
 from expansion.transforms.handler import ColumnarModelHandler
-from expansion.transforms.plan import MODEL_ID, Plan, make_plan
+from expansion.transforms.plan import Plan, make_plan
 from expansion.transforms.routes import router_of
 from expansion.transforms.row_ends import PackRows, UnpackRows
 from expansion.transforms.steps import ApplyHooks, Rebatch
@@ -33,7 +33,8 @@ from expansion.transforms.wire_ends import DecodeTensorBatch, EncodeTensorBatch
 class RunInference(beam.PTransform):  # type: ignore[misc]
     """Runs a model over a PCollection of rows.
 
-    An output row holds the input row's columns, then the prediction columns, then ``model_id``. With
+    An output row holds the input row's columns, then the prediction columns, then ``model_id`` and, where
+    ``model.refresh_interval_secs`` is set, ``model_version``; the latter two end error rows as well. With
     ``error_handling.output`` set, rows that fail come out of a second output of that name as rows of
     ``element, stage, error_type, message, model_id``; otherwise the first one fails the job.
 
@@ -81,10 +82,10 @@ class RunInference(beam.PTransform):  # type: ignore[misc]
             self._plan = plan = make_plan(
                 self._config, schemas.fields_of(schema), [field.name for field in schema.fields]
             )
-            model_id = {MODEL_ID: Field(MODEL_ID, "STRING")}
-            self.schemas[urns.OUTPUT] = schemas.schema_with(schema, {**plan.results, **model_id})
+            model_columns = {name: Field(name, "STRING") for name in plan.model_columns()}
+            self.schemas[urns.OUTPUT] = schemas.schema_with(schema, {**plan.results, **model_columns})
             if self._config.error_handling.output:
-                self.schemas[self._config.error_handling.output] = schemas.error_schema(schema)
+                self.schemas[self._config.error_handling.output] = schemas.error_schema(schema, [*model_columns])
 
     def expand(self, pcoll: beam.PCollection) -> dict[str, beam.PCollection]:
         """Returns the outputs by name: "output", and the one for errors where it is asked for."""

@@ -3,19 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import apache_beam as beam
 import numpy as np
 
 from expansion.contract.problems import null
 from expansion.tensors import tensor_batch
-from expansion.tensors.columns import Blobs, Columns, Dense
+from expansion.tensors.columns import Blobs, Column, Columns, Dense
 from expansion.tensors.nulls import filled
 from expansion.transforms.batch import Batch, Failures
 from expansion.transforms.ends import ErrorBudget
 from expansion.transforms.isolation import RowError
-from expansion.transforms.plan import MODEL_ID, Plan
+from expansion.transforms.plan import Plan
 
 # Larger results are split: neither gRPC nor the other side's byte arrays take everything that a model makes of a batch.
 MAX_RESULT_BYTES = 16 << 20
@@ -67,25 +67,28 @@ class EncodeTensorBatch(beam.DoFn):  # type: ignore[misc]
         """Yields TensorBatches for the rows, if there are any, and one for each stage in which rows failed."""
         self._budget.count(batch)
         columns = batch.carried.with_columns(batch.predictions)
-        of_all = self._plan.same_in_all_rows(batch.route)
+        of_all = self._plan.same_in_all_rows(batch.route, batch.model_version)
         rows = max(1, MAX_RESULT_BYTES * len(batch) // max(1, columns.nbytes))
         for start in range(0, len(batch), rows):
             part = columns.slice(start, start + rows)
-            more = {name: Blobs.constant(text, part.row_count) for name, text in of_all.items()}
-            yield _encoded(part.with_columns(more))
+            yield _encoded(part.with_columns(_constants(of_all, part.row_count)))
         for failures in batch.failures:
-            yield beam.pvalue.TaggedOutput(self._errors, _encoded(self._error_columns(failures)))
+            yield beam.pvalue.TaggedOutput(self._errors, _encoded(self._error_columns(failures, batch.model_version)))
 
-    def _error_columns(self, failures: Failures) -> Columns:
+    def _error_columns(self, failures: Failures, version: str) -> Columns:
         count = len(failures.errors)
         return failures.carried.with_columns(
             {
                 "stage": Blobs.constant(failures.stage, count),
                 "error_type": Blobs.of("STRING", [error.error_type for error in failures.errors], count),
                 "message": Blobs.of("STRING", [error.message for error in failures.errors], count),
-                MODEL_ID: Blobs.constant(self._plan.model_id_of(failures.route), count),
+                **_constants(self._plan.model_columns(failures.route, version), count),
             }
         )
+
+
+def _constants(texts: Mapping[str, str], count: int) -> dict[str, Column]:
+    return {name: Blobs.constant(text, count) for name, text in texts.items()}
 
 
 def _encoded(columns: Columns) -> bytes:

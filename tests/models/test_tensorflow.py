@@ -13,7 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import tensorflow as tf
 
-from expansion.contract._gen.model_pb2 import TensorFlowModel
+from expansion.contract._gen.model_pb2 import Model, TensorFlowModel
 from expansion.contract.fields import Field
 from expansion.errors import BadRows, ConfigError, SystemicError
 from expansion.models import tensorflow
@@ -438,3 +438,15 @@ def test_signatures_are_read_without_tensorflow(saved):
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_directory_may_be_overwritten_while_its_model_is_in_use_and_is_then_refreshed(tmp_path, check_refresh):
+    net = Net()
+    for name in ("first", "second"):
+        tf.saved_model.save(net, str(tmp_path / name), {"serving_default": net.serving_default})
+        net.weights.assign(net.weights * 2)
+
+    def configured(uri):
+        return Model(tensorflow=TensorFlowModel(uri=uri))
+
+    check_refresh(tmp_path / "first", tmp_path / "second", configured, feed(x=ROWS), "logits")

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from expansion.contract._gen.model_pb2 import XGBoostModel
+from expansion.contract._gen.model_pb2 import Model, XGBoostModel
 from expansion.contract.fields import Field
 from expansion.errors import BadRows, ConfigError, SystemicError
 from expansion.models import xgboost
@@ -336,3 +336,13 @@ def test_the_host_reads_the_signature_without_importing_xgboost(saved):
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"xgboost", "torch", "transformers", "tensorflow", "sklearn"} & set(loaded)
+
+
+def test_a_file_may_be_overwritten_while_its_model_is_in_use_and_is_then_refreshed(tmp_path, columns, check_refresh):
+    for name, rounds in (("first.ubj", 2), ("second.ubj", 4)):
+        train(rounds=rounds).save_model(tmp_path / name)
+
+    def configured(uri):
+        return Model(xgboost=XGBoostModel(uri=uri))
+
+    check_refresh(tmp_path / "first.ubj", tmp_path / "second.ubj", configured, {"X": columns(f=X)}, "predict")

@@ -1,15 +1,20 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """What pipelines need, made once: models, small and real; the Java samples; a service that runs them."""
 
+import os
 import re
+import shutil
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PRISM = shutil.which("prism", path=f"{ROOT / 'build/prism'}:{os.environ['PATH']}")
 
 
 @pytest.fixture(scope="session")
@@ -17,6 +22,28 @@ def java_samples():
     """Builds the Java samples; returns the directory where they are installed."""
     subprocess.run(["gradle", "-p", "java-example", "-q", ":samples:installDist"], cwd=ROOT, check=True)
     return ROOT / "java-example/samples/build/install/samples"
+
+
+@pytest.fixture(scope="module")
+def prism(tmp_path_factory):
+    """Runs Prism; returns the address of its job service."""
+    if PRISM is None:
+        pytest.skip("Prism is not installed; tools/prism.sh builds it where there is Go")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = (tmp_path_factory.mktemp("prism") / "prism.log").open("w")
+    process = subprocess.Popen([PRISM, f"-job_port={port}", "-serve_http=false"], stdout=log, stderr=log)
+    try:
+        for _ in range(100):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        yield f"localhost:{port}"
+    finally:
+        process.terminate()
+        process.wait()
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,6 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """A stream of few rows, on Prism: Beam's local runner for batch and streaming."""
 
-import os
-import shutil
-import socket
-import subprocess
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -16,12 +12,7 @@ from apache_beam.transforms.periodicsequence import PeriodicImpulse
 
 from expansion import RunInference
 
-PRISM = shutil.which("prism", path=f"{Path(__file__).parents[2] / 'build/prism'}:{os.environ['PATH']}")
-
-pytestmark = [
-    pytest.mark.runner,
-    pytest.mark.skipif(PRISM is None, reason="Prism is not installed; tools/prism.sh builds it where there is Go"),
-]
+pytestmark = pytest.mark.runner
 
 
 class Number(NamedTuple):
@@ -29,26 +20,6 @@ class Number(NamedTuple):
 
 
 beam.coders.registry.register_coder(Number, beam.coders.RowCoder)
-
-
-@pytest.fixture(scope="module")
-def prism(tmp_path_factory):
-    """Runs Prism; returns the address of its job service."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = (tmp_path_factory.mktemp("prism") / "prism.log").open("w")
-    process = subprocess.Popen([PRISM, f"-job_port={port}", "-serve_http=false"], stdout=log, stderr=log)
-    try:
-        for _ in range(100):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
-        yield f"localhost:{port}"
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def test_rows_of_a_slow_stream_wait_for_each_other_and_not_for_the_end_of_the_stream(prism, tmp_path, models):

@@ -55,3 +55,8 @@ def test_error_rows_hold_the_element_and_four_texts():
     schema = error_schema(schema_pb2.Schema(fields=[schema_pb2.Field(name="a", type=field_type(ATOMIC.DOUBLE))]))
     assert [field.name for field in schema.fields] == ["element", "stage", "error_type", "message", "model_id"]
     assert schema.fields[0].type.row_type.schema.fields[0].name == "a"
+
+
+def test_error_rows_end_with_what_says_which_model_it_was():
+    schema = error_schema(schema_pb2.Schema(), ["model_id", "model_version"])
+    assert [field.name for field in schema.fields][-3:] == ["message", "model_id", "model_version"]

@@ -156,6 +156,37 @@ def test_an_input_that_says_model_id_already_is_refused(two_inputs):
     assert "rename or drop it before" in found[""]
 
 
+@pytest.mark.parametrize("seconds", [-1, 0.05, 1e7, float("nan")])
+def test_an_interval_to_look_for_new_models_is_refused_if_it_is_too_short_or_too_long(two_inputs, seconds):
+    model = {**two_inputs["model"], "refresh_interval_secs": seconds}
+    found = problems({"model": model})
+    assert "expected seconds, from 0.1 to 1000000, or 0 for never" in found["model.refresh_interval_secs"]
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        ({"huggingface": {"uri": "hf://a/b", "task": "text-generation"}}, "is a name of the hub"),
+        ({"custom": {"model_class": "a.B"}}, "names no file"),
+    ],
+)
+def test_what_has_no_files_to_look_at_can_not_be_refreshed(model, reason):
+    found = problems({"model": {**model, "refresh_interval_secs": 60}})
+    assert reason in found["model.refresh_interval_secs"]
+
+
+def test_only_where_models_are_refreshed_is_model_version_a_column_of_output_rows(two_inputs):
+    columns = Field("a", "FP32"), Field("b", "FP32")
+    refreshed = {"model": {**two_inputs["model"], "refresh_interval_secs": 60}}
+    assert list(plan(two_inputs, *columns, taken=["model_version"]).model_columns()) == ["model_id"]
+    assert list(plan(refreshed, *columns).model_columns()) == ["model_id", "model_version"]
+    found = problems(refreshed, *columns, taken=["model_version"])
+    assert "the input has a column 'model_version'" in found[""]
+    outputs = [{"source": "sum", "name": "model_version"}]
+    found = problems({**refreshed, "outputs": outputs}, *columns)
+    assert "every output row has a column 'model_version' already" in found["post_hooks"]
+
+
 def test_problems_before_and_after_the_model_are_named_together(two_inputs):
     config = {
         **two_inputs,

@@ -58,6 +58,17 @@ def split(models):
     return split
 
 
+def test_models_by_key_and_arms_are_not_refreshed(per_key, split):
+    config = per_key()
+    config["model"]["refresh_interval_secs"] = 1
+    assert "models by key are not refreshed; leave it out" in problems(config)["per_key"]
+    config = split()
+    config["split"]["arms"][1]["model"]["refresh_interval_secs"] = 1
+    assert problems(config) == {
+        "split.arms[1].model.refresh_interval_secs": "is set, and arms are not refreshed; leave it out"
+    }
+
+
 def test_the_model_of_the_signature_key_is_the_only_one_that_is_read(per_key, models):
     uris = {"b": str(models / "identity_scalar.onnx"), "a": "nowhere.onnx"}
     assert problems(per_key(uris=uris)) == {"model.onnx.uri": "can't read 'nowhere.onnx': there is no such file"}

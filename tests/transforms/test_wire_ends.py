@@ -7,6 +7,7 @@ import pytest
 
 from expansion.contract.fields import Field
 from expansion.errors import ExpansionError
+from expansion.models.file_version import file_version
 from expansion.tensors import tensor_batch
 from expansion.tensors.columns import Blobs, Columns, Dense
 from expansion.transforms.config import read_config
@@ -20,13 +21,14 @@ from expansion.transforms.wire_ends import DecodeTensorBatch, EncodeTensorBatch
 def run(models):
     """Runs a TensorBatch of columns x and element through decode, hooks, model and encode; returns outputs by tag."""
 
-    def run(data, **more):
+    def run(data, refresh_interval_secs=0, **more):
         wire = {
             "columns": [{"name": "x", "datatype": "FP32"}],
             "opaque_columns": ["element"],
             "return_columns": ["x"],
         }
         model = {"onnx": {"uri": str(models / "identity_scalar.onnx")}, "model_id": "identity"}
+        model["refresh_interval_secs"] = refresh_interval_secs
         config = read_config({"model": model, "tensor_batch": wire, "error_handling": {"output": "errors"}, **more})
         plan = make_plan(config, {"x": Field("x", "FP32")}, ["element", "x"])
         hooks = ApplyHooks(config.pre_hooks, "preprocess")
@@ -116,3 +118,11 @@ def test_without_error_handling_a_bad_row_fails_the_job(models):
 def test_bytes_that_are_no_tensor_batch_fail_the_bundle(run):
     with pytest.raises(ValueError, match="not a TensorBatch"):
         run(b"something else that is long enough")
+
+
+def test_where_models_are_refreshed_predictions_and_errors_say_which_version_it_was(run, models):
+    outputs = run(with_null(batch([1, 2]), 1), refresh_interval_secs=60)
+    version = str(file_version(str(models / "identity_scalar.onnx")))
+    for tag in ("output", "errors"):
+        [rows] = outputs[tag]
+        assert (rows["model_id"], rows["model_version"]) == (["identity"], [version])

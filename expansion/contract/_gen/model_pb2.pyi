@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Model(_message.Message):
-    __slots__ = ("onnx", "sklearn", "pytorch", "xgboost", "custom", "tensorflow", "tensorrt", "huggingface", "open_inference", "vertex_ai", "model_id", "device", "threads", "warm_up_rows", "env_vars", "large_model", "model_copies")
+    __slots__ = ("onnx", "sklearn", "pytorch", "xgboost", "custom", "tensorflow", "tensorrt", "huggingface", "open_inference", "vertex_ai", "model_id", "device", "threads", "warm_up_rows", "env_vars", "large_model", "model_copies", "refresh_interval_secs")
     class EnvVarsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -32,6 +32,7 @@ class Model(_message.Message):
     ENV_VARS_FIELD_NUMBER: _ClassVar[int]
     LARGE_MODEL_FIELD_NUMBER: _ClassVar[int]
     MODEL_COPIES_FIELD_NUMBER: _ClassVar[int]
+    REFRESH_INTERVAL_SECS_FIELD_NUMBER: _ClassVar[int]
     onnx: OnnxModel
     sklearn: SklearnModel
     pytorch: PyTorchModel
@@ -49,7 +50,8 @@ class Model(_message.Message):
     env_vars: _containers.ScalarMap[str, str]
     large_model: bool
     model_copies: int
-    def __init__(self, onnx: _Optional[_Union[OnnxModel, _Mapping]] = ..., sklearn: _Optional[_Union[SklearnModel, _Mapping]] = ..., pytorch: _Optional[_Union[PyTorchModel, _Mapping]] = ..., xgboost: _Optional[_Union[XGBoostModel, _Mapping]] = ..., custom: _Optional[_Union[CustomModel, _Mapping]] = ..., tensorflow: _Optional[_Union[TensorFlowModel, _Mapping]] = ..., tensorrt: _Optional[_Union[TensorRtModel, _Mapping]] = ..., huggingface: _Optional[_Union[HuggingFaceModel, _Mapping]] = ..., open_inference: _Optional[_Union[OpenInferenceModel, _Mapping]] = ..., vertex_ai: _Optional[_Union[VertexAiModel, _Mapping]] = ..., model_id: _Optional[str] = ..., device: _Optional[str] = ..., threads: _Optional[int] = ..., warm_up_rows: _Optional[int] = ..., env_vars: _Optional[_Mapping[str, str]] = ..., large_model: bool = ..., model_copies: _Optional[int] = ...) -> None: ...
+    refresh_interval_secs: float
+    def __init__(self, onnx: _Optional[_Union[OnnxModel, _Mapping]] = ..., sklearn: _Optional[_Union[SklearnModel, _Mapping]] = ..., pytorch: _Optional[_Union[PyTorchModel, _Mapping]] = ..., xgboost: _Optional[_Union[XGBoostModel, _Mapping]] = ..., custom: _Optional[_Union[CustomModel, _Mapping]] = ..., tensorflow: _Optional[_Union[TensorFlowModel, _Mapping]] = ..., tensorrt: _Optional[_Union[TensorRtModel, _Mapping]] = ..., huggingface: _Optional[_Union[HuggingFaceModel, _Mapping]] = ..., open_inference: _Optional[_Union[OpenInferenceModel, _Mapping]] = ..., vertex_ai: _Optional[_Union[VertexAiModel, _Mapping]] = ..., model_id: _Optional[str] = ..., device: _Optional[str] = ..., threads: _Optional[int] = ..., warm_up_rows: _Optional[int] = ..., env_vars: _Optional[_Mapping[str, str]] = ..., large_model: bool = ..., model_copies: _Optional[int] = ..., refresh_interval_secs: _Optional[float] = ...) -> None: ...
 
 class OnnxModel(_message.Message):
     __slots__ = ("uri", "providers", "graph_optimization", "session_config")

@@ -15,20 +15,38 @@ public final class InferenceError<T> {
   private final String errorType;
   private final String message;
   private final String modelId;
+  private final String modelVersion;
 
   private InferenceError(
-      T element, String stage, String errorType, String message, String modelId) {
+      T element,
+      String stage,
+      String errorType,
+      String message,
+      String modelId,
+      String modelVersion) {
     this.element = element;
     this.stage = stage;
     this.errorType = errorType;
     this.message = message;
     this.modelId = modelId;
+    this.modelVersion = modelVersion;
   }
 
   /** Creates an error, for tests of what comes after one. */
   public static <T> InferenceError<T> of(
       T element, String stage, String errorType, String message, String modelId) {
-    return new InferenceError<>(element, stage, errorType, message, modelId);
+    return of(element, stage, errorType, message, modelId, "");
+  }
+
+  /** Creates an error of a model that is refreshed, for tests of what comes after one. */
+  public static <T> InferenceError<T> of(
+      T element,
+      String stage,
+      String errorType,
+      String message,
+      String modelId,
+      String modelVersion) {
+    return new InferenceError<>(element, stage, errorType, message, modelId, modelVersion);
   }
 
   /** The element, as it went in; null after {@link RunInference#carryNothing}. */
@@ -56,6 +74,14 @@ public final class InferenceError<T> {
     return modelId;
   }
 
+  /**
+   * The version of the model that the element's batch went to; empty without {@link
+   * RunInference#refreshIntervalSecs}, and where the element never left Java.
+   */
+  public String modelVersion() {
+    return modelVersion;
+  }
+
   @Override
   public boolean equals(Object other) {
     if (!(other instanceof InferenceError)) {
@@ -66,12 +92,13 @@ public final class InferenceError<T> {
         && stage.equals(that.stage)
         && errorType.equals(that.errorType)
         && message.equals(that.message)
-        && modelId.equals(that.modelId);
+        && modelId.equals(that.modelId)
+        && modelVersion.equals(that.modelVersion);
   }
 
   @Override
   public int hashCode() {
-    return Objects.hash(element, stage, errorType, message, modelId);
+    return Objects.hash(element, stage, errorType, message, modelId, modelVersion);
   }
 
   @Override
@@ -86,6 +113,7 @@ public final class InferenceError<T> {
         + message
         + ", modelId="
         + modelId
+        + (modelVersion.isEmpty() ? "" : ", modelVersion=" + modelVersion)
         + "}";
   }
 }

@@ -9,7 +9,7 @@ import org.apache.beam.sdk.coders.Coder;
 import org.apache.beam.sdk.coders.StringUtf8Coder;
 import org.apache.beam.sdk.coders.StructuredCoder;
 
-/** The coder of {@link InferenceError}: the element in its own coder, then four texts. */
+/** The coder of {@link InferenceError}: the element in its own coder, then five texts. */
 final class InferenceErrorCoder<T> extends StructuredCoder<InferenceError<T>> {
 
   private static final long serialVersionUID = 1L;
@@ -28,12 +28,14 @@ final class InferenceErrorCoder<T> extends StructuredCoder<InferenceError<T>> {
     TEXT.encode(value.errorType(), out);
     TEXT.encode(value.message(), out);
     TEXT.encode(value.modelId(), out);
+    TEXT.encode(value.modelVersion(), out);
   }
 
   @Override
   public InferenceError<T> decode(InputStream in) throws IOException {
     return InferenceError.of(
         elementCoder.decode(in),
+        TEXT.decode(in),
         TEXT.decode(in),
         TEXT.decode(in),
         TEXT.decode(in),

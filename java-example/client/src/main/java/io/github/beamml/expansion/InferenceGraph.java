@@ -34,7 +34,7 @@ final class InferenceGraph<T, C> {
    * Columns that errors have of their own: a feature of such a name cannot come back beside them.
    */
   private static final Set<String> ERROR_COLUMNS =
-      Set.of("stage", "error_type", "message", "model_id");
+      Set.of("stage", "error_type", "message", "model_id", "model_version");
 
   private final PCollection<T> input;
   private final RunInferenceConfig config;
@@ -124,22 +124,27 @@ final class InferenceGraph<T, C> {
             .setWindowingStrategyInternal(WindowingStrategy.globalDefault());
     Expander.Expansion expansion = expander.expand(config, batches);
 
+    boolean hasVersions = config.getModel().getRefreshIntervalSecs() > 0;
     Schema schema = SchemaFields.schema(expansion.predictions());
     Coder<C> coder = packing.carry.coder();
     PCollection<Prediction<C>> output =
         placed(
                 expansion
                     .output()
-                    .apply("Restore", ParDo.of(new RestoreFn.Predictions<>(packing, schema))))
+                    .apply("Restore", ParDo.of(new RestoreFn.Predictions<>(packing, hasVersions, schema))))
             .setCoder(new PredictionCoder<>(coder, schema));
     Coder<InferenceError<C>> errorCoder = new InferenceErrorCoder<>(coder);
     PCollection<InferenceError<C>> modelErrors =
-        placed(expansion.errors().apply("RestoreErrors", ParDo.of(new RestoreFn.Errors<>(packing))))
+        placed(
+                expansion
+                    .errors()
+                    .apply(
+                        "RestoreErrors", ParDo.of(new RestoreFn.Errors<>(packing, hasVersions))))
             .setCoder(errorCoder);
     PCollection<InferenceError<C>> packErrors = packed.get(errorsTag).setCoder(errorCoder);
     PCollection<InferenceError<C>> errors =
         PCollectionList.of(packErrors).and(modelErrors).apply("Errors", Flatten.pCollections());
-    return new Predictions<>(outputTag, output, errorsTag, errors);
+    return new Predictions<>(outputTag, output, errorsTag, errors, hasVersions);
   }
 
   /**

@@ -19,16 +19,23 @@ public final class Prediction<T> {
   private final T element;
   private final Row values;
   private final String modelId;
+  private final String modelVersion;
 
-  private Prediction(T element, Row values, String modelId) {
+  private Prediction(T element, Row values, String modelId, String modelVersion) {
     this.element = element;
     this.values = values;
     this.modelId = modelId;
+    this.modelVersion = modelVersion;
   }
 
   /** Creates a prediction, for tests of what comes after one. */
   public static <T> Prediction<T> of(T element, Row values, String modelId) {
-    return new Prediction<>(element, values, modelId);
+    return of(element, values, modelId, "");
+  }
+
+  /** Creates a prediction of a model that is refreshed, for tests of what comes after one. */
+  public static <T> Prediction<T> of(T element, Row values, String modelId, String modelVersion) {
+    return new Prediction<>(element, values, modelId, modelVersion);
   }
 
   /** The element, as it went in; null after {@link RunInference#carryNothing}. */
@@ -44,6 +51,14 @@ public final class Prediction<T> {
   /** The model that answered: the configured id, else its uri. */
   public String modelId() {
     return modelId;
+  }
+
+  /**
+   * The version of the model that answered: when its files were last modified, in UTC, and a
+   * fingerprint; empty without {@link RunInference#refreshIntervalSecs}.
+   */
+  public String modelVersion() {
+    return modelVersion;
   }
 
   /** A prediction column that is text. */
@@ -104,16 +119,24 @@ public final class Prediction<T> {
     return other instanceof Prediction
         && Objects.equals(element, ((Prediction<?>) other).element)
         && values.equals(((Prediction<?>) other).values)
-        && modelId.equals(((Prediction<?>) other).modelId);
+        && modelId.equals(((Prediction<?>) other).modelId)
+        && modelVersion.equals(((Prediction<?>) other).modelVersion);
   }
 
   @Override
   public int hashCode() {
-    return Objects.hash(element, values, modelId);
+    return Objects.hash(element, values, modelId, modelVersion);
   }
 
   @Override
   public String toString() {
-    return "Prediction{element=" + element + ", values=" + values + ", modelId=" + modelId + "}";
+    return "Prediction{element="
+        + element
+        + ", values="
+        + values
+        + ", modelId="
+        + modelId
+        + (modelVersion.isEmpty() ? "" : ", modelVersion=" + modelVersion)
+        + "}";
   }
 }

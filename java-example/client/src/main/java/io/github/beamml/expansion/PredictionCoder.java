@@ -13,11 +13,12 @@ import org.apache.beam.sdk.schemas.Schema;
 
 /**
  * The coder of {@link Prediction}: the element in its own coder, then the values as a row, then the
- * model's id.
+ * model's id and version.
  */
 final class PredictionCoder<T> extends StructuredCoder<Prediction<T>> {
 
   private static final long serialVersionUID = 1L;
+  private static final StringUtf8Coder TEXT = StringUtf8Coder.of();
 
   private final Coder<T> elementCoder;
   private final RowCoder valuesCoder;
@@ -39,13 +40,14 @@ final class PredictionCoder<T> extends StructuredCoder<Prediction<T>> {
   public void encode(Prediction<T> value, OutputStream out) throws IOException {
     elementCoder.encode(value.element(), out);
     valuesCoder.encode(value.values(), out);
-    StringUtf8Coder.of().encode(value.modelId(), out);
+    TEXT.encode(value.modelId(), out);
+    TEXT.encode(value.modelVersion(), out);
   }
 
   @Override
   public Prediction<T> decode(InputStream in) throws IOException {
     return Prediction.of(
-        elementCoder.decode(in), valuesCoder.decode(in), StringUtf8Coder.of().decode(in));
+        elementCoder.decode(in), valuesCoder.decode(in), TEXT.decode(in), TEXT.decode(in));
   }
 
   @Override

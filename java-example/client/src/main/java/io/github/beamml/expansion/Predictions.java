@@ -24,6 +24,7 @@ public final class Predictions<T> implements POutput {
   private final TupleTag<InferenceError<T>> errorsTag;
   private final PCollection<Prediction<T>> output;
   private final PCollection<InferenceError<T>> errors;
+  private final boolean hasVersions;
   private String name = "RunInference";
   private PCollection<Row> outputRows;
   private PCollection<Row> errorRows;
@@ -32,11 +33,13 @@ public final class Predictions<T> implements POutput {
       TupleTag<Prediction<T>> outputTag,
       PCollection<Prediction<T>> output,
       TupleTag<InferenceError<T>> errorsTag,
-      PCollection<InferenceError<T>> errors) {
+      PCollection<InferenceError<T>> errors,
+      boolean hasVersions) {
     this.outputTag = outputTag;
     this.output = output;
     this.errorsTag = errorsTag;
     this.errors = errors;
+    this.hasVersions = hasVersions;
   }
 
   /** The predictions, in the windows of their elements. */
@@ -56,14 +59,15 @@ public final class Predictions<T> implements POutput {
 
   /**
    * The predictions as rows for SQL, BigQuery or Iceberg: the fields of the element, then the
-   * prediction columns, then {@code model_id}.
+   * prediction columns, then {@code model_id} and, with {@link RunInference#refreshIntervalSecs},
+   * {@code model_version}.
    *
    * @throws IllegalStateException if elements have no schema, or a prediction column has the name
    *     of one of their fields
    */
   public PCollection<Row> outputRows() {
     if (outputRows == null) {
-      ResultRows<T> rows = ResultRows.of(coder().elementCoder());
+      ResultRows<T> rows = ResultRows.of(coder().elementCoder(), hasVersions);
       outputRows = rows.outputs(name + ".OutputRows", output, schema());
     }
     return outputRows;
@@ -71,13 +75,14 @@ public final class Predictions<T> implements POutput {
 
   /**
    * The errors as rows: {@code element}, itself a row, then {@code stage}, {@code error_type},
-   * {@code message} and {@code model_id}.
+   * {@code message}, {@code model_id} and, with {@link RunInference#refreshIntervalSecs}, {@code
+   * model_version}.
    *
    * @throws IllegalStateException if elements have no schema
    */
   public PCollection<Row> errorRows() {
     if (errorRows == null) {
-      ResultRows<T> rows = ResultRows.of(coder().elementCoder());
+      ResultRows<T> rows = ResultRows.of(coder().elementCoder(), hasVersions);
       errorRows = rows.errors(name + ".ErrorRows", errors);
     }
     return errorRows;

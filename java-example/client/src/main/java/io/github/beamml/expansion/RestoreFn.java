@@ -7,6 +7,7 @@ import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.util.Arrays;
 import java.util.List;
+import java.util.function.IntFunction;
 import org.apache.beam.sdk.schemas.Schema;
 import org.apache.beam.sdk.transforms.DoFn;
 import org.apache.beam.sdk.values.Row;
@@ -24,9 +25,16 @@ abstract class RestoreFn<C, R> extends DoFn<byte[], R> {
   private static final long serialVersionUID = 1L;
 
   private final Packing<?, C> packing;
+  private final boolean hasVersions;
 
-  RestoreFn(Packing<?, C> packing) {
+  RestoreFn(Packing<?, C> packing, boolean hasVersions) {
     this.packing = packing;
+    this.hasVersions = hasVersions;
+  }
+
+  /** Reads the version of the model, which is a column only where models are refreshed. */
+  final IntFunction<String> modelVersions(TensorBatchReader batch) {
+    return hasVersions ? batch.column("model_version")::string : row -> "";
   }
 
   /** Makes something of the rows of one batch. */
@@ -70,8 +78,8 @@ abstract class RestoreFn<C, R> extends DoFn<byte[], R> {
 
     private final Schema schema;
 
-    Predictions(Packing<?, C> packing, Schema schema) {
-      super(packing);
+    Predictions(Packing<?, C> packing, boolean hasVersions, Schema schema) {
+      super(packing, hasVersions);
       this.schema = schema;
     }
 
@@ -80,13 +88,15 @@ abstract class RestoreFn<C, R> extends DoFn<byte[], R> {
       List<String> names = schema.getFieldNames();
       ColumnReader[] columns = names.stream().map(batch::column).toArray(ColumnReader[]::new);
       ColumnReader modelId = batch.column("model_id");
+      IntFunction<String> modelVersion = modelVersions(batch);
       return (carried, row) -> {
         Object[] values = new Object[columns.length];
         for (int i = 0; i < values.length; i++) {
           values[i] = columns[i].value(row);
         }
         Row prediction = Row.withSchema(schema).attachValues(Arrays.asList(values));
-        return Prediction.of(carried, prediction, modelId.string(row));
+        return Prediction.of(
+            carried, prediction, modelId.string(row), modelVersion.apply(row));
       };
     }
   }
@@ -95,8 +105,8 @@ abstract class RestoreFn<C, R> extends DoFn<byte[], R> {
   static final class Errors<C> extends RestoreFn<C, InferenceError<C>> {
     private static final long serialVersionUID = 1L;
 
-    Errors(Packing<?, C> packing) {
-      super(packing);
+    Errors(Packing<?, C> packing, boolean hasVersions) {
+      super(packing, hasVersions);
     }
 
     @Override
@@ -105,13 +115,15 @@ abstract class RestoreFn<C, R> extends DoFn<byte[], R> {
       ColumnReader errorType = batch.column("error_type");
       ColumnReader message = batch.column("message");
       ColumnReader modelId = batch.column("model_id");
+      IntFunction<String> modelVersion = modelVersions(batch);
       return (carried, row) ->
           InferenceError.of(
               carried,
               stage.string(row),
               errorType.string(row),
               message.string(row),
-              modelId.string(row));
+              modelId.string(row),
+              modelVersion.apply(row));
     }
   }
 }

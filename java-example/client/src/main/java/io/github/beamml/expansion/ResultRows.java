@@ -3,6 +3,7 @@ package io.github.beamml.expansion;
 
 import io.github.beamml.expansion.tensor.SchemaFields;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import org.apache.beam.sdk.coders.Coder;
 import org.apache.beam.sdk.schemas.Schema;
@@ -19,19 +20,22 @@ final class ResultRows<T> {
   private final Schema elementSchema;
   private final SerializableFunction<T, Row> toRow;
 
-  private ResultRows(SchemaCoder<T> coder) {
+  private final List<String> modelColumns;
+
+  private ResultRows(SchemaCoder<T> coder, boolean hasVersions) {
     this.elementSchema = coder.getSchema();
     this.toRow = coder.getToRowFunction();
+    this.modelColumns = hasVersions ? List.of("model_id", "model_version") : List.of("model_id");
   }
 
-  static <T> ResultRows<T> of(Coder<T> coder) {
+  static <T> ResultRows<T> of(Coder<T> coder, boolean hasVersions) {
     if (!(coder instanceof SchemaCoder)) {
       throw new IllegalStateException(
           "rows need elements that have a Beam schema, but their coder is "
               + coder
               + "; use output() and errors(), or carry something that has one");
     }
-    return new ResultRows<>((SchemaCoder<T>) coder);
+    return new ResultRows<>((SchemaCoder<T>) coder, hasVersions);
   }
 
   PCollection<Row> outputs(
@@ -40,9 +44,12 @@ final class ResultRows<T> {
     for (Schema.Field field : predictionSchema.getFields()) {
       builder.addField(unlikeElement(field));
     }
-    builder.addField(unlikeElement(Schema.Field.of("model_id", Schema.FieldType.STRING)));
+    for (String column : modelColumns) {
+      builder.addField(unlikeElement(Schema.Field.of(column, Schema.FieldType.STRING)));
+    }
     Schema schema = SchemaFields.identified(builder.build());
     SerializableFunction<T, Row> elementToRow = toRow;
+    int modelColumnCount = modelColumns.size();
     return predictions
         .apply(
             name,
@@ -52,7 +59,9 @@ final class ResultRows<T> {
                       List<Object> values = new ArrayList<>(schema.getFieldCount());
                       values.addAll(elementToRow.apply(prediction.element()).getValues());
                       values.addAll(prediction.values().getValues());
-                      values.add(prediction.modelId());
+                      values.addAll(
+                          List.of(prediction.modelId(), prediction.modelVersion())
+                              .subList(0, modelColumnCount));
                       return Row.withSchema(schema).attachValues(values);
                     }))
         .setRowSchema(schema);
@@ -70,29 +79,32 @@ final class ResultRows<T> {
   }
 
   PCollection<Row> errors(String name, PCollection<InferenceError<T>> errors) {
-    Schema schema =
-        SchemaFields.identified(
-            Schema.builder()
-                .addRowField("element", elementSchema)
-                .addStringField("stage")
-                .addStringField("error_type")
-                .addStringField("message")
-                .addStringField("model_id")
-                .build());
+    Schema.Builder builder =
+        Schema.builder()
+            .addRowField("element", elementSchema)
+            .addStringField("stage")
+            .addStringField("error_type")
+            .addStringField("message");
+    modelColumns.forEach(builder::addStringField);
+    Schema schema = SchemaFields.identified(builder.build());
     SerializableFunction<T, Row> elementToRow = toRow;
+    int columnCount = schema.getFieldCount();
     return errors
         .apply(
             name,
             MapElements.into(TypeDescriptors.rows())
                 .via(
-                    error ->
-                        Row.withSchema(schema)
-                            .attachValues(
-                                elementToRow.apply(error.element()),
-                                error.stage(),
-                                error.errorType(),
-                                error.message(),
-                                error.modelId())))
+                    error -> {
+                      List<Object> values =
+                          Arrays.asList(
+                              elementToRow.apply(error.element()),
+                              error.stage(),
+                              error.errorType(),
+                              error.message(),
+                              error.modelId(),
+                              error.modelVersion());
+                      return Row.withSchema(schema).attachValues(values.subList(0, columnCount));
+                    }))
         .setRowSchema(schema);
   }
 }

@@ -206,6 +206,14 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
     return with(config.toBuilder().setPerKey(models));
   }
 
+  /**
+   * Looks so often for another version of the model's files, and takes it into use between two
+   * batches; {@link Prediction#modelVersion} says which it was. Default: 0, never.
+   */
+  public RunInference<T, C> refreshIntervalSecs(double seconds) {
+    return model(config.getModel().toBuilder().setRefreshIntervalSecs(seconds));
+  }
+
   private RunInference<T, C> model(Model.Builder model) {
     return with(config.toBuilder().setModel(model));
   }

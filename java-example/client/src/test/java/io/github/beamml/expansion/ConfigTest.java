@@ -57,7 +57,7 @@ public class ConfigTest {
   public void howTheModelIsHeldIsSetOnTheModel() throws Exception {
     assertEquals(
         "{'model':{'onnx':{'uri':'m.onnx'},'device':'cuda:1','threads':2,'warm_up_rows':8,"
-            + "'env_vars':{'A':'b'},'large_model':true,'model_copies':3},"
+            + "'env_vars':{'A':'b'},'large_model':true,'model_copies':3,'refresh_interval_secs':60.0},"
             + "'error_handling':{'max_error_rate':0.5,'timeout_secs':30.0}}",
         json(
             RunInference.<Row>of(Models.onnx("m.onnx"))
@@ -67,6 +67,7 @@ public class ConfigTest {
                 .envVar("A", "b")
                 .largeModel()
                 .modelCopies(3)
+                .refreshIntervalSecs(60)
                 .errorHandling(
                     ErrorHandling.newBuilder().setMaxErrorRate(0.5).setTimeoutSecs(30).build())
                 .config()));

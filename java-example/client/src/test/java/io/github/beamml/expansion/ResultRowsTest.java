@@ -26,12 +26,18 @@ public class ResultRowsTest {
   @Rule public final transient TestPipeline pipeline = TestPipeline.create();
   @Rule public final transient Sums sums = new Sums();
 
+  private static final RunInference<Row, Row> CLASSIFY =
+      RunInference.<Row>of(Models.onnx("m.onnx")).features("x").modelId("sums-1");
+
   private Predictions<Row> predictions(Schema schema, Object... values) {
+    return predictions(CLASSIFY, schema, values);
+  }
+
+  private Predictions<Row> predictions(
+      RunInference<Row, Row> inference, Schema schema, Object... values) {
     sums.serve(pipeline);
     Row row = Row.withSchema(schema).addValues(values).build();
-    PCollection<Row> rows = pipeline.apply(Create.of(row).withRowSchema(schema));
-    return rows.apply(
-        "Classify", RunInference.<Row>of(Models.onnx("m.onnx")).features("x").modelId("sums-1"));
+    return pipeline.apply(Create.of(row).withRowSchema(schema)).apply("Classify", inference);
   }
 
   @Test
@@ -59,6 +65,40 @@ public class ResultRowsTest {
                 .addValues(
                     element, "inference", "IllegalArgumentException", "13 is unlucky", "sums-1")
                 .build());
+    pipeline.run();
+  }
+
+  @Test
+  public void whereModelsAreRefreshedRowsEndWithTheVersion() {
+    Predictions<Row> predictions = predictions(CLASSIFY.refreshIntervalSecs(60), SCHEMA, "a", 1.0);
+    PCollection<Row> rows = predictions.outputRows();
+    assertEquals(
+        "[id, x, sum, model_id, model_version]", rows.getSchema().getFieldNames().toString());
+    PAssert.that(rows)
+        .containsInAnyOrder(
+            Row.withSchema(rows.getSchema()).addValues("a", 1.0, 2.0, "sums-1", "fake").build());
+    PAssert.thatSingleton(predictions.output())
+        .satisfies(
+            prediction -> {
+              assertEquals("fake", prediction.modelVersion());
+              return null;
+            });
+    pipeline.run();
+  }
+
+  @Test
+  public void whereModelsAreRefreshedErrorRowsEndWithTheVersion() {
+    PCollection<Row> rows =
+        predictions(CLASSIFY.refreshIntervalSecs(60), SCHEMA, "a", 13.0).errorRows();
+    assertEquals(
+        "[element, stage, error_type, message, model_id, model_version]",
+        rows.getSchema().getFieldNames().toString());
+    PAssert.thatSingleton(rows)
+        .satisfies(
+            row -> {
+              assertEquals("fake", row.getString("model_version"));
+              return null;
+            });
     pipeline.run();
   }
 

@@ -8,7 +8,9 @@ import io.github.beamml.expansion.tensor.TensorBatchWriter;
 import io.github.beamml.expansion.v1.Field;
 import io.github.beamml.expansion.v1.TensorBatchInput;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.List;
+import java.util.Map;
 import org.apache.beam.sdk.transforms.DoFn;
 import org.apache.beam.sdk.transforms.SerializableFunction;
 import org.apache.beam.sdk.values.Row;
@@ -24,7 +26,7 @@ final class FakeFn extends DoFn<byte[], byte[]> {
   private final TensorBatchInput input;
   private final List<Field> predictions;
   private final SerializableFunction<Row, Row> model;
-  private final String modelId;
+  private final Map<String, String> modelColumns;
   private final TupleTag<byte[]> output;
   private final TupleTag<byte[]> errors;
 
@@ -32,13 +34,13 @@ final class FakeFn extends DoFn<byte[], byte[]> {
       TensorBatchInput input,
       List<Field> predictions,
       SerializableFunction<Row, Row> model,
-      String modelId,
+      Map<String, String> modelColumns,
       TupleTag<byte[]> output,
       TupleTag<byte[]> errors) {
     this.input = input;
     this.predictions = predictions;
     this.model = model;
-    this.modelId = modelId;
+    this.modelColumns = modelColumns;
     this.output = output;
     this.errors = errors;
   }
@@ -49,10 +51,13 @@ final class FakeFn extends DoFn<byte[], byte[]> {
     TensorBatchReader batch = new TensorBatchReader(bytes);
     List<Field> kept = keptColumns();
     TensorBatchWriter inferred =
-        new TensorBatchWriter(concat(kept, predictions, texts("model_id")));
+        new TensorBatchWriter(concat(kept, predictions, texts(modelColumns.keySet())));
     TensorBatchWriter failed =
         new TensorBatchWriter(
-            concat(kept, texts("stage", "error_type", "message"), texts("model_id")));
+            concat(
+                kept,
+                texts(List.of("stage", "error_type", "message")),
+                texts(modelColumns.keySet())));
     for (int row = 0; row < batch.rows(); row++) {
       inferred.beginRow();
       String stage = "decode";
@@ -105,7 +110,9 @@ final class FakeFn extends DoFn<byte[], byte[]> {
     for (Object value : values) {
       RowValues.write(writer.column(column++), value);
     }
-    RowValues.write(writer.column(column), modelId);
+    for (String value : modelColumns.values()) {
+      RowValues.write(writer.column(column++), value);
+    }
     writer.endRow();
   }
 
@@ -122,7 +129,7 @@ final class FakeFn extends DoFn<byte[], byte[]> {
     return kept;
   }
 
-  private static List<Field> texts(String... names) {
+  private static List<Field> texts(Collection<String> names) {
     List<Field> fields = new ArrayList<>();
     for (String name : names) {
       fields.add(Field.newBuilder().setName(name).setDatatype("STRING").build());

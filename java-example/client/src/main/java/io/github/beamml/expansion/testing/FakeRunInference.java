@@ -6,9 +6,12 @@ import io.github.beamml.expansion.Expanders;
 import io.github.beamml.expansion.Models;
 import io.github.beamml.expansion.tensor.SchemaFields;
 import io.github.beamml.expansion.v1.Field;
+import io.github.beamml.expansion.v1.Model;
 import io.github.beamml.expansion.v1.RunInferenceConfig;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.apache.beam.sdk.coders.ByteArrayCoder;
 import org.apache.beam.sdk.schemas.Schema;
@@ -79,7 +82,7 @@ public final class FakeRunInference implements Expander, AutoCloseable {
             config.getTensorBatch(),
             columns(),
             model,
-            Models.idOf(config.getModel()),
+            modelColumns(config.getModel()),
             output,
             errors);
     PCollectionTuple results =
@@ -88,6 +91,16 @@ public final class FakeRunInference implements Expander, AutoCloseable {
         results.get(output).setCoder(ByteArrayCoder.of()),
         results.get(errors).setCoder(ByteArrayCoder.of()),
         columns());
+  }
+
+  /** What each row says of the model; a version where models are refreshed, always the same. */
+  private static Map<String, String> modelColumns(Model model) {
+    Map<String, String> columns = new LinkedHashMap<>();
+    columns.put("model_id", Models.idOf(model));
+    if (model.getRefreshIntervalSecs() > 0) {
+      columns.put("model_version", "fake");
+    }
+    return columns;
   }
 
   private List<Field> columns() {
