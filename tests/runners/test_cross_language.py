@@ -51,6 +51,16 @@ def test_java_and_python_predict_the_same_row_by_row(demo, run_sample, tmp_path,
     assert rows_of(tmp_path / "errors.csv") == []
 
 
+def test_java_reads_what_a_model_that_is_refreshed_returns(demo, run_sample, tmp_path):
+    config = tmp_path / "onnx.yaml"
+    text = (ROOT / "examples/digits/onnx.yaml").read_text().replace("build/demo", str(demo))
+    config.write_text(text.replace("model:\n", "model:\n  refresh_interval_secs: 0.1\n", 1))
+    assert "refresh" in config.read_text()
+    run_sample("Digits", f"--config={config}", f"--input={demo}/digits_test.csv", f"--output={tmp_path}")
+    assert len(rows_of(tmp_path / "predictions.csv")) == 898
+    assert rows_of(tmp_path / "errors.csv") == []
+
+
 def test_a_hundred_thousand_rows_of_which_one_in_a_hundred_is_bad_are_all_accounted_for(demo, run_sample, tmp_path):
     with (demo / "digits_test.csv").open(newline="") as file:
         header, *digits = csv.reader(file)
