@@ -131,7 +131,9 @@ final class InferenceGraph<T, C> {
         placed(
                 expansion
                     .output()
-                    .apply("Restore", ParDo.of(new RestoreFn.Predictions<>(packing, hasVersions, schema))))
+                    .apply(
+                        "Restore",
+                        ParDo.of(new RestoreFn.Predictions<>(packing, hasVersions, schema))))
             .setCoder(new PredictionCoder<>(coder, schema));
     Coder<InferenceError<C>> errorCoder = new InferenceErrorCoder<>(coder);
     PCollection<InferenceError<C>> modelErrors =
