@@ -28,6 +28,8 @@ from expansion.transforms.isolation import isolate
 sys.path.insert(0, str(Path(__file__).parent))
 from open_inference_server import CODE, Failure, OpenInferenceServer
 
+pytestmark = pytest.mark.runner
+
 X = {"name": "x", "datatype": "FP32", "shape": [2]}
 Y = {"name": "y", "datatype": "FP32", "shape": [2]}
 QUICK = {"backoff_secs": 0.05, "timeout_secs": 5}

@@ -22,6 +22,8 @@ from expansion.transforms.isolation import isolate
 sys.path.insert(0, str(Path(__file__).parent))
 from vertex_ai_server import ENDPOINT, Failure, TokenServer, VertexAiServer
 
+pytestmark = pytest.mark.runner
+
 X = {"name": "x", "datatype": "FP32", "shape": [2]}
 Y = {"name": "y", "datatype": "FP32", "shape": [2]}
 TOKEN_FILE = "/run/token"  # noqa: S105 - where it is
