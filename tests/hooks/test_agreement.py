@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import assume, event, given, settings
+from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -205,12 +205,24 @@ def without_bad_rows(operation, columns):
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_what_a_hook_says_it_returns_is_what_it_returns(name, data):
-    hook = hook_pb2.Hook(**{name: data.draw(CONFIGS[name])})
-    batch = data.draw(columns())
-    config, module = operation(hook)[1], module_of(hook)
-    assume(not list(module.check(config)))
+    hook, batch = hook_pb2.Hook(**{name: data.draw(CONFIGS[name])}), data.draw(columns())
+    assume(not list(module_of(hook).check(operation(hook)[1])))
+    agrees(hook, batch)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@given(st.data())
+def test_what_a_hook_says_it_returns_is_what_it_returns_on_thousands_of_batches(name, data):
+    hook, batch = hook_pb2.Hook(**{name: data.draw(CONFIGS[name])}), data.draw(columns())
+    assume(not list(module_of(hook).check(operation(hook)[1])))
+    agrees(hook, batch)
+
+
+def agrees(hook, batch):
     try:
-        said = module.fields(config, batch.fields())
+        said = module_of(hook).fields(operation(hook)[1], batch.fields())
     except ConfigError:
         event("refused")
         return
