@@ -35,13 +35,19 @@ class _Waiting:
 
     Attributes:
         batches: What has come.
+        rows: Its rows, all together.
+        weight: Its weight.
+        nbytes: Its bytes.
         earliest: The earliest timestamp of what has come.
         since: When the first of them came, in seconds of a monotonic clock.
     """
 
     batches: list[Batch] = field(default_factory=list)
+    rows: int = 0
+    weight: float = 0.0
+    nbytes: int = 0
     earliest: Timestamp = MAX_TIMESTAMP
-    since: float = 0.0
+    since: float = field(default_factory=time.monotonic)
 
 
 class Rebatch(beam.DoFn):  # type: ignore[misc]
@@ -65,14 +71,9 @@ class Rebatch(beam.DoFn):  # type: ignore[misc]
         """Yields every batch that is full, at the earliest timestamp of what it was made of."""
         for number, part in self._bounds.buckets(batch):
             bucket = part.route, number
-            waiting = self._waiting[bucket]
-            waiting.since = waiting.since if waiting.batches else time.monotonic()
-            waiting.batches.append(part)
-            waiting.earliest = min(waiting.earliest, timestamp)
-            self._waiting_bytes += part.nbytes
-            if sum(map(len, waiting.batches)) >= self._bounds.min_rows:
-                self._waiting_bytes -= sum(waited.nbytes for waited in waiting.batches)
-                yield from self._full(bucket, waiting)
+            waiting = self._keep(bucket, part, timestamp)
+            if self._bounds.is_full(waiting.rows, waiting.weight):
+                yield from self._full(bucket)
         if self._waiting_bytes > MAX_WAITING_BYTES:
             yield from (TimestampedValue(part, earliest) for part, earliest in self._rest())
 
@@ -88,14 +89,23 @@ class Rebatch(beam.DoFn):  # type: ignore[misc]
                 _note_wait(waiting)
                 yield part, waiting.earliest
 
-    def _full(self, bucket: tuple[str, int], waiting: _Waiting) -> Iterator[TimestampedValue[Batch]]:
-        del self._waiting[bucket]
-        *full, last = self._bounds.split(Batch.concat(waiting.batches))
-        if len(last) >= self._bounds.min_rows:
-            full.append(last)
-        else:
-            self._waiting[bucket] = _Waiting([last], waiting.earliest, time.monotonic())
-            self._waiting_bytes += last.nbytes
+    def _keep(self, bucket: tuple[str, int], batch: Batch, timestamp: Timestamp) -> _Waiting:
+        """Has a batch wait; returns all that waits with it."""
+        waiting = self._waiting[bucket]
+        waiting.batches.append(batch)
+        waiting.rows += len(batch)
+        waiting.weight += self._bounds.weight(batch)
+        waiting.nbytes += batch.nbytes
+        waiting.earliest = min(waiting.earliest, timestamp)
+        self._waiting_bytes += batch.nbytes
+        return waiting
+
+    def _full(self, bucket: tuple[str, int]) -> Iterator[TimestampedValue[Batch]]:
+        waiting = self._waiting.pop(bucket)
+        self._waiting_bytes -= waiting.nbytes
+        full, rest = self._bounds.cut(Batch.concat(waiting.batches))
+        if rest is not None:
+            self._keep(bucket, rest, waiting.earliest)
         for part in full:
             _note_wait(waiting)
             yield TimestampedValue(part, waiting.earliest)
