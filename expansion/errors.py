@@ -46,6 +46,11 @@ class ConfigError(ExpansionError):
         self.problems = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
+    @property
+    def reason(self) -> str:
+        """What is wrong in one line, without paths: for workers, who read a file that the service has read before."""
+        return "; ".join(problem.message for problem in self.problems)
+
 
 class BadRows(ExpansionError):  # noqa: N818 - it names the rows, not the error
     """Some rows of a batch can't be processed; the others can.

@@ -39,7 +39,7 @@ class ExpectedInterface:
         try:
             signature = models.module_of(model).signature(models.framework(model)[1])
         except ConfigError as error:
-            raise SystemicError("; ".join(problem.message for problem in error.problems)) from error
+            raise SystemicError(error.reason) from error
         problems = list(self._differences(signature))
         if problems:
             raise SystemicError("; ".join(problems))

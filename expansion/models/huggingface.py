@@ -97,7 +97,7 @@ def build(config: model_pb2.HuggingFaceModel, runtime: Runtime = Runtime()) -> M
         try:
             files = read_files(str(path), config.task)
         except ConfigError as error:
-            raise SystemicError("; ".join(problem.message for problem in error.problems)) from error
+            raise SystemicError(error.reason) from error
         try:
             return load(config, path, files, device)
         except SystemicError:

@@ -66,7 +66,7 @@ def _graph(uri: str, path: Path) -> Graph:
         try:
             return check_graph(uri, file)
         except ConfigError as error:
-            raise SystemicError("; ".join(problem.message for problem in error.problems)) from error
+            raise SystemicError(error.reason) from error
 
 
 class OnnxRuntimeModel:

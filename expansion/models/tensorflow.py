@@ -160,7 +160,7 @@ def build(config: model_pb2.TensorFlowModel, runtime: Runtime = Runtime()) -> Te
     except SystemicError:
         raise
     except ConfigError as error:
-        raise SystemicError("; ".join(problem.message for problem in error.problems)) from error
+        raise SystemicError(error.reason) from error
     except Exception as error:  # a damaged file may raise anything
         raise SystemicError(f"TensorFlow can't load {config.uri!r}: {reason_of(error)}") from error
 

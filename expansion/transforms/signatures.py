@@ -49,7 +49,7 @@ def check_like(config: RunInferenceConfig, key: str, expected: Signature) -> Non
     try:
         signature = models.module_of(model).signature(message)
     except ConfigError as error:
-        raise ModelUnavailable("; ".join(problem.message for problem in error.problems)) from error
+        raise ModelUnavailable(error.reason) from error
     if not signature.is_like(expected):
         reason = f"{message.uri!r} takes and returns {signature}"
         raise ModelUnavailable(f"{reason}; expected {expected}, as of key {first!r}")
