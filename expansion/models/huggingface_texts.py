@@ -14,7 +14,8 @@ import numpy.typing as npt
 import torch
 import transformers
 
-from expansion.errors import BadRows, SystemicError, first_line
+from expansion.errors import BadRows, SystemicError
+from expansion.models.pytorch_errors import resource_errors
 
 Tokens = dict[str, list[list[int]]]
 
@@ -113,16 +114,5 @@ def inference() -> Iterator[None]:
         MemoryError: There is too little of it, on the CPU or a GPU.
         SystemicError: The GPU fails.
     """
-    try:
-        with torch.inference_mode():
-            yield
-    except torch.OutOfMemoryError as error:
-        torch.cuda.empty_cache()
-        raise MemoryError(first_line(error)) from error
-    except RuntimeError as error:
-        reason = first_line(error)
-        if "allocate memory" in reason or "not enough memory" in reason:  # the CPU's allocator has no class of its own
-            raise MemoryError(reason) from error
-        if "CUDA error" in reason:
-            raise SystemicError(reason) from error
-        raise
+    with resource_errors(), torch.inference_mode():
+        yield

@@ -19,6 +19,7 @@ from expansion.contract.problems import did_you_mean
 from expansion.errors import ConfigError, Problem, SystemicError, first_line
 from expansion.files import local_file, open_on_host
 from expansion.imports import check_arguments, check_name, construct
+from expansion.models.pytorch_errors import resource_errors
 from expansion.models.pytorch_file import (
     EXPORT,
     SAFETENSORS,
@@ -195,15 +196,11 @@ class PyTorchModule:
 
     def run(self, inputs: Mapping[str, Columns], outputs: Sequence[str]) -> dict[str, Column]:
         """Runs the module on a batch; row by row if it was exported for one row."""
-        import torch
-
         try:
-            return self._run(inputs, outputs)
-        except torch.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
-            raise MemoryError(first_line(error)) from error
-        except RuntimeError as error:  # GPUs fail when data is copied there, or when results are fetched, as well
-            raise _translated(error) from error
+            with resource_errors():  # GPUs fail when data is copied there, or when results are fetched, as well
+                return self._run(inputs, outputs)
+        except RuntimeError as error:  # most are about the rows
+            raise ValueError(_reason(error)) from error
 
     def _run(self, inputs: Mapping[str, Columns], outputs: Sequence[str]) -> dict[str, Column]:
         row_count = next(iter(inputs.values())).row_count
@@ -263,13 +260,8 @@ class PyTorchModule:
         return tensor.cpu().numpy()
 
 
-def _translated(error: RuntimeError) -> Exception:
-    """Returns what a RuntimeError means: most are about the rows, and PyTorch has no other class for them."""
+def _reason(error: RuntimeError) -> str:
     text = str(error)
-    if any(sign in text for sign in ("can't allocate memory", "out of memory", "_ALLOC_FAILED")):  # the last is cuBLAS'
-        return MemoryError(first_line(error))
-    if "CUDA error" in text or "device-side assert" in text:
-        return SystemicError(f"the GPU failed: {first_line(error)}")
     # TorchScript puts the model's code before the reason.
     reason = text.rsplit("RuntimeError: ", 1)[-1] if "RuntimeError: " in text else text
-    return ValueError(reason.strip().splitlines()[0] if reason.strip() else type(error).__name__)
+    return reason.strip().splitlines()[0] if reason.strip() else type(error).__name__

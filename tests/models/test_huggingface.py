@@ -16,6 +16,7 @@ import pytest
 from expansion.contract._gen.model_pb2 import HuggingFaceModel, Model
 from expansion.errors import BadRows, SystemicError
 from expansion.models import huggingface
+from expansion.models.huggingface_texts import inference
 from expansion.models.runtime import Runtime
 from expansion.tensors.columns import Blobs, Columns
 
@@ -465,3 +466,18 @@ def test_a_directory_may_be_overwritten_while_its_model_is_in_use_and_is_then_re
 
     inputs = {"text": Columns({"x": Blobs.of("STRING", TEXTS, len(TEXTS))}, len(TEXTS))}
     check_refresh(first, second, configured, inputs, "score")
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", MemoryError),
+        ("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes", MemoryError),
+        ("CUDA error: device-side assert triggered", SystemicError),
+        ("The size of tensor a (2) must match the size of tensor b (3)", RuntimeError),
+    ],
+)
+def test_what_is_not_about_the_rows_is_told_by_what_pytorch_says(reason, expected):
+    with pytest.raises(expected) as raised, inference():
+        raise RuntimeError(reason)
+    assert type(raised.value) is expected
