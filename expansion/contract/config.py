@@ -10,54 +10,95 @@ from __future__ import annotations
 import json
 import numbers
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import yaml
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from expansion.contract._gen.run_inference_pb2 import RunInferenceConfig
-from expansion.contract.problems import did_you_mean, shown
+from expansion.contract.problems import did_you_mean, first, shown
 from expansion.errors import Problem
 
+_Config = TypeVar("_Config", bound=Message)
+# Of a field that there is not, whose name may be as long as a request.
+_MAX_PATH_CHARACTERS = 200
 
-class Parsed(NamedTuple):
-    """A configuration as far as it could be read."""
 
-    config: RunInferenceConfig
+@dataclass(frozen=True)
+class Parsed(Generic[_Config]):
+    """A configuration as far as it could be read.
+
+    Attributes:
+        config: The message.
+        problems: What could not be read.
+    """
+
+    config: _Config
     problems: list[Problem]
 
 
-def parse_proto(data: bytes) -> Parsed:
-    """Reads a serialized RunInferenceConfig."""
-    config = RunInferenceConfig()
+def parse(kind: type[_Config], source: _Config | bytes | str | Mapping[str, Any]) -> Parsed[_Config]:
+    """Reads a configuration in whatever form it has.
+
+    Args:
+        kind: The class of its message.
+        source: The message; its serialized bytes; YAML or JSON text; or nested mappings and lists, keyed as the proto's
+            fields are named.
+    """
+    if isinstance(source, kind):  # a copy, so that a later change to it changes nothing here
+        return parse_proto(kind, source.SerializeToString())
+    if isinstance(source, bytes):
+        return parse_proto(kind, source)
+    if isinstance(source, str):
+        return parse_text(kind, source)
+    mapping: Any = source  # a message of another kind is refused as no mapping
+    return parse_mapping(kind, mapping)
+
+
+def parse_proto(kind: type[_Config], data: bytes) -> Parsed[_Config]:
+    """Reads a serialized message."""
+    config = kind()
     try:
         config.ParseFromString(data)
     except DecodeError:
-        return Parsed(RunInferenceConfig(), [Problem("", "the payload is not a serialized RunInferenceConfig")])
-    return Parsed(config, list(_unknown_fields(config, "")))
+        return Parsed(kind(), [Problem("", f"the payload is not a serialized {kind.DESCRIPTOR.name}")])
+    return Parsed(config, list(first(_unknown_fields(config, ""))))
 
 
-def parse_mapping(mapping: Mapping[str, Any]) -> Parsed:
+def parse_mapping(kind: type[_Config], mapping: Mapping[str, Any]) -> Parsed[_Config]:
     """Reads nested mappings and sequences whose keys are the proto's field names; None is unset."""
-    config = RunInferenceConfig()
-    return Parsed(config, list(_fill(config, mapping, "")))
+    config = kind()
+    return Parsed(config, list(first(_fill(config, mapping, ""))))
 
 
-def parse_text(text: str) -> Parsed:
+def parse_text(kind: type[_Config], text: str) -> Parsed[_Config]:
     """Reads YAML or JSON text; keys are the proto's field names."""
     try:
         value = _load(text)
-    except yaml.YAMLError as error:
-        return Parsed(RunInferenceConfig(), [Problem("", "not valid YAML or JSON: " + " ".join(str(error).split()))])
-    return parse_mapping({} if value is None else value)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # too deep, or a number of too many digits
+        return Parsed(kind(), [Problem("", "not valid YAML or JSON: " + " ".join(str(error).split()))])
+    return parse_mapping(kind, {} if value is None else value)
+
+
+def to_mapping(message: Message) -> dict[str, Any]:
+    """Returns what is set in a message, as ``parse_mapping`` reads it."""
+    return {field.name: _to_plain(field, value) for field, value in message.ListFields()}
+
+
+def _to_plain(field: Any, value: Any) -> Any:
+    if field.message_type is None:
+        return list(value) if is_repeated(field) else value
+    if field.message_type.GetOptions().map_entry:
+        return dict(sorted(value.items()))
+    return [to_mapping(item) for item in value] if is_repeated(field) else to_mapping(value)
 
 
 def _load(text: str) -> Any:
     try:  # first as JSON: PyYAML follows YAML 1.1, which reads JSON's 1e-3 as text
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return yaml.safe_load(text)
 
 
@@ -71,6 +112,7 @@ def _fill(message: Message, value: Any, path: str) -> Iterator[Problem]:
         field = message.DESCRIPTOR.fields_by_name.get(name) if isinstance(name, str) else None
         here = f"{path}.{name}" if path else str(name)
         if field is None:
+            here = here if len(here) <= _MAX_PATH_CHARACTERS else f"{here[:_MAX_PATH_CHARACTERS]}…"
             yield Problem(here, f"unknown field; {did_you_mean(str(name), message.DESCRIPTOR.fields_by_name)}")
         elif item is not None:
             yield from _claims_taken_oneof(message, field, here)
@@ -88,7 +130,7 @@ def _set(message: Message, field: Any, value: Any, path: str) -> Iterator[Proble
     target = getattr(message, field.name)
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
         yield from _set_map(target, field, value, path)
-    elif _is_repeated(field):
+    elif is_repeated(field):
         if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Sequence):
             yield Problem(path, f"got {shown(value)}; expected a list")
             return
@@ -119,15 +161,27 @@ def _append(target: Any, field: Any, value: Any, path: str) -> Iterator[Problem]
 
 def _set_map(target: Any, field: Any, value: Any, path: str) -> Iterator[Problem]:
     if not isinstance(value, Mapping):
-        yield Problem(path, f"got {shown(value)}; expected a mapping")
+        yield Problem(path, f"got {_shown(field, value)}; expected a mapping")
         return
     entry = field.message_type.fields_by_name
     for key, item in value.items():
         wrong = [_wrong_type(entry["key"], key, path), _wrong_type(entry["value"], item, f"{path}.{key}")]
+        if field.name in _SECRETIVE and wrong[1]:
+            wrong[1] = Problem(
+                wrong[1].path, f"got {_shown(field, item)}; expected {_EXPECTED[entry['value'].cpp_type]}"
+            )
         if any(wrong):
             yield from filter(None, wrong)
         else:
             target[_plain(entry["key"], key)] = _plain(entry["value"], item)
+
+
+# Maps whose values may be secrets, which no message shows.
+_SECRETIVE = frozenset({"env_vars"})
+
+
+def _shown(field: Any, value: Any) -> str:
+    return f"a value of type {type(value).__name__}" if field.name in _SECRETIVE else shown(value)
 
 
 _EXPECTED = {
@@ -160,7 +214,8 @@ def _plain(field: Any, value: Any) -> Any:
     return float(value) if field.cpp_type == FieldDescriptor.CPPTYPE_DOUBLE else value
 
 
-def _is_repeated(field: Any) -> bool:
+def is_repeated(field: Any) -> bool:
+    """Returns whether a field, given by its descriptor, is a list or a mapping."""
     # Newer protobuf runtimes deprecate `label`, older ones do not have `is_repeated`.
     repeated = field.is_repeated if hasattr(field, "is_repeated") else field.label == FieldDescriptor.LABEL_REPEATED
     return bool(repeated)
@@ -175,7 +230,7 @@ def _unknown_fields(message: Message, path: str) -> Iterator[Problem]:
         if field.message_type is None or field.message_type.GetOptions().map_entry:
             continue
         here = f"{path}.{field.name}" if path else field.name
-        if _is_repeated(field):
+        if is_repeated(field):
             for index, item in enumerate(value):
                 yield from _unknown_fields(item, f"{here}[{index}]")
         else:

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from expansion.contract._gen import tensor_pb2
-from expansion.contract.fields import DATATYPES, VARIABLE_LENGTH
-from expansion.contract.problems import at, did_you_mean
+from expansion.contract.fields import DATATYPES
+from expansion.contract.problems import at, did_you_mean, repeated
 from expansion.errors import Problem
 
 
@@ -21,12 +21,12 @@ def check_fields(path: str, fields: Sequence[tensor_pb2.Field], what: str) -> It
     """
     if not fields:
         yield Problem(path, f"missing; expected {what}, such as [{{name: x, datatype: FP32, shape: [4]}}]")
-    names = [field.name for field in fields]
+    twice = repeated(field.name for field in fields)
     for index, field in enumerate(fields):
         here = f"{path}[{index}]"
         if not field.name:
             yield Problem(f"{here}.name", "is not set; every entry needs one")
-        elif field.name in names[:index]:
+        elif index in twice:
             yield Problem(f"{here}.name", f"{field.name!r} is there twice; each may be there once")
         yield from at(here, check_type(field.datatype, field.shape))
 
@@ -37,5 +37,3 @@ def check_type(datatype: str, shape: Sequence[int]) -> Iterator[Problem]:
         yield Problem("datatype", f"got {datatype!r}; {did_you_mean(datatype, DATATYPES)}")
     if any(size < -1 for size in shape):
         yield Problem("shape", f"got {list(shape)}; expected sizes, or -1 for one that varies")
-    if datatype in VARIABLE_LENGTH and -1 in shape:
-        yield Problem("shape", f"got {datatype}{list(shape)}; only numbers may have sizes that vary")

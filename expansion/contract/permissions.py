@@ -12,10 +12,10 @@ class Permission:
 
     Attributes:
         path: Field path, relative to the message that asks.
-        option: Option of ``serve`` that allows it: "--allow-format", "--trust-type", "--allow-import" or
-            "--allow-inline-source".
-        value: What is asked for, as the option takes it: "joblib", or an importable "package.module.Class"; empty
-            if the option takes none.
+        option: Option of ``serve`` that allows it: "--allow-format", "--trust-type", "--allow-import",
+            "--allow-server-arg", "--allow-env-var", "--allow-inline-source" or "--trust-artifact-root".
+        value: What is asked for, as the option takes it: "joblib", an importable "package.module.Class", or where
+            something is; empty if the option takes none.
         reason: What it does, after "got 'x', which …" or "is set, which …".
         instead: What does not need permission, after "expected …".
     """

@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Hook(_message.Message):
-    __slots__ = ("select", "cast", "scale", "reshape", "pad", "one_hot", "concat", "softmax", "argmax", "top_k", "labels", "threshold", "rename", "decode_image", "tokenize", "decode_tokens", "standardize", "impute", "hash", "bucketize", "l2_normalize", "round", "custom")
+    __slots__ = ("select", "cast", "scale", "reshape", "pad", "one_hot", "concat", "softmax", "argmax", "top_k", "labels", "threshold", "rename", "decode_image", "tokenize", "decode_tokens", "standardize", "impute", "hash", "bucketize", "l2_normalize", "round", "custom", "ml_transform")
     SELECT_FIELD_NUMBER: _ClassVar[int]
     CAST_FIELD_NUMBER: _ClassVar[int]
     SCALE_FIELD_NUMBER: _ClassVar[int]
@@ -31,6 +31,7 @@ class Hook(_message.Message):
     L2_NORMALIZE_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
     CUSTOM_FIELD_NUMBER: _ClassVar[int]
+    ML_TRANSFORM_FIELD_NUMBER: _ClassVar[int]
     select: Select
     cast: Cast
     scale: Scale
@@ -54,7 +55,8 @@ class Hook(_message.Message):
     l2_normalize: L2Normalize
     round: Round
     custom: CustomHook
-    def __init__(self, select: _Optional[_Union[Select, _Mapping]] = ..., cast: _Optional[_Union[Cast, _Mapping]] = ..., scale: _Optional[_Union[Scale, _Mapping]] = ..., reshape: _Optional[_Union[Reshape, _Mapping]] = ..., pad: _Optional[_Union[Pad, _Mapping]] = ..., one_hot: _Optional[_Union[OneHot, _Mapping]] = ..., concat: _Optional[_Union[Concat, _Mapping]] = ..., softmax: _Optional[_Union[Softmax, _Mapping]] = ..., argmax: _Optional[_Union[Argmax, _Mapping]] = ..., top_k: _Optional[_Union[TopK, _Mapping]] = ..., labels: _Optional[_Union[Labels, _Mapping]] = ..., threshold: _Optional[_Union[Threshold, _Mapping]] = ..., rename: _Optional[_Union[Rename, _Mapping]] = ..., decode_image: _Optional[_Union[DecodeImage, _Mapping]] = ..., tokenize: _Optional[_Union[Tokenize, _Mapping]] = ..., decode_tokens: _Optional[_Union[DecodeTokens, _Mapping]] = ..., standardize: _Optional[_Union[Standardize, _Mapping]] = ..., impute: _Optional[_Union[Impute, _Mapping]] = ..., hash: _Optional[_Union[Hash, _Mapping]] = ..., bucketize: _Optional[_Union[Bucketize, _Mapping]] = ..., l2_normalize: _Optional[_Union[L2Normalize, _Mapping]] = ..., round: _Optional[_Union[Round, _Mapping]] = ..., custom: _Optional[_Union[CustomHook, _Mapping]] = ...) -> None: ...
+    ml_transform: MLTransformArtifact
+    def __init__(self, select: _Optional[_Union[Select, _Mapping]] = ..., cast: _Optional[_Union[Cast, _Mapping]] = ..., scale: _Optional[_Union[Scale, _Mapping]] = ..., reshape: _Optional[_Union[Reshape, _Mapping]] = ..., pad: _Optional[_Union[Pad, _Mapping]] = ..., one_hot: _Optional[_Union[OneHot, _Mapping]] = ..., concat: _Optional[_Union[Concat, _Mapping]] = ..., softmax: _Optional[_Union[Softmax, _Mapping]] = ..., argmax: _Optional[_Union[Argmax, _Mapping]] = ..., top_k: _Optional[_Union[TopK, _Mapping]] = ..., labels: _Optional[_Union[Labels, _Mapping]] = ..., threshold: _Optional[_Union[Threshold, _Mapping]] = ..., rename: _Optional[_Union[Rename, _Mapping]] = ..., decode_image: _Optional[_Union[DecodeImage, _Mapping]] = ..., tokenize: _Optional[_Union[Tokenize, _Mapping]] = ..., decode_tokens: _Optional[_Union[DecodeTokens, _Mapping]] = ..., standardize: _Optional[_Union[Standardize, _Mapping]] = ..., impute: _Optional[_Union[Impute, _Mapping]] = ..., hash: _Optional[_Union[Hash, _Mapping]] = ..., bucketize: _Optional[_Union[Bucketize, _Mapping]] = ..., l2_normalize: _Optional[_Union[L2Normalize, _Mapping]] = ..., round: _Optional[_Union[Round, _Mapping]] = ..., custom: _Optional[_Union[CustomHook, _Mapping]] = ..., ml_transform: _Optional[_Union[MLTransformArtifact, _Mapping]] = ...) -> None: ...
 
 class Select(_message.Message):
     __slots__ = ("columns",)
@@ -355,3 +357,9 @@ class CustomHook(_message.Message):
     outputs: _containers.RepeatedCompositeFieldContainer[_tensor_pb2.Field]
     by_row: bool
     def __init__(self, function: _Optional[str] = ..., source: _Optional[str] = ..., arguments: _Optional[_Mapping[str, str]] = ..., columns: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Iterable[_Union[_tensor_pb2.Field, _Mapping]]] = ..., by_row: bool = ...) -> None: ...
+
+class MLTransformArtifact(_message.Message):
+    __slots__ = ("read_artifact_location",)
+    READ_ARTIFACT_LOCATION_FIELD_NUMBER: _ClassVar[int]
+    read_artifact_location: str
+    def __init__(self, read_artifact_location: _Optional[str] = ...) -> None: ...

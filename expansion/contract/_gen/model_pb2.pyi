@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Model(_message.Message):
-    __slots__ = ("onnx", "sklearn", "pytorch", "xgboost", "custom", "tensorflow", "tensorrt", "huggingface", "open_inference", "vertex_ai", "model_id", "device", "threads", "warm_up_rows", "env_vars", "large_model", "model_copies", "refresh_interval_secs")
+    __slots__ = ("onnx", "sklearn", "pytorch", "xgboost", "custom", "tensorflow", "tensorrt", "huggingface", "open_inference", "vertex_ai", "vllm", "embedding_service", "model_id", "device", "threads", "warm_up_rows", "env_vars", "large_model", "model_copies", "refresh_interval_secs", "sha256")
     class EnvVarsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -25,6 +25,8 @@ class Model(_message.Message):
     HUGGINGFACE_FIELD_NUMBER: _ClassVar[int]
     OPEN_INFERENCE_FIELD_NUMBER: _ClassVar[int]
     VERTEX_AI_FIELD_NUMBER: _ClassVar[int]
+    VLLM_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDING_SERVICE_FIELD_NUMBER: _ClassVar[int]
     MODEL_ID_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
     THREADS_FIELD_NUMBER: _ClassVar[int]
@@ -33,6 +35,7 @@ class Model(_message.Message):
     LARGE_MODEL_FIELD_NUMBER: _ClassVar[int]
     MODEL_COPIES_FIELD_NUMBER: _ClassVar[int]
     REFRESH_INTERVAL_SECS_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
     onnx: OnnxModel
     sklearn: SklearnModel
     pytorch: PyTorchModel
@@ -43,6 +46,8 @@ class Model(_message.Message):
     huggingface: HuggingFaceModel
     open_inference: OpenInferenceModel
     vertex_ai: VertexAiModel
+    vllm: VllmModel
+    embedding_service: EmbeddingServiceModel
     model_id: str
     device: str
     threads: int
@@ -51,7 +56,8 @@ class Model(_message.Message):
     large_model: bool
     model_copies: int
     refresh_interval_secs: float
-    def __init__(self, onnx: _Optional[_Union[OnnxModel, _Mapping]] = ..., sklearn: _Optional[_Union[SklearnModel, _Mapping]] = ..., pytorch: _Optional[_Union[PyTorchModel, _Mapping]] = ..., xgboost: _Optional[_Union[XGBoostModel, _Mapping]] = ..., custom: _Optional[_Union[CustomModel, _Mapping]] = ..., tensorflow: _Optional[_Union[TensorFlowModel, _Mapping]] = ..., tensorrt: _Optional[_Union[TensorRtModel, _Mapping]] = ..., huggingface: _Optional[_Union[HuggingFaceModel, _Mapping]] = ..., open_inference: _Optional[_Union[OpenInferenceModel, _Mapping]] = ..., vertex_ai: _Optional[_Union[VertexAiModel, _Mapping]] = ..., model_id: _Optional[str] = ..., device: _Optional[str] = ..., threads: _Optional[int] = ..., warm_up_rows: _Optional[int] = ..., env_vars: _Optional[_Mapping[str, str]] = ..., large_model: bool = ..., model_copies: _Optional[int] = ..., refresh_interval_secs: _Optional[float] = ...) -> None: ...
+    sha256: str
+    def __init__(self, onnx: _Optional[_Union[OnnxModel, _Mapping]] = ..., sklearn: _Optional[_Union[SklearnModel, _Mapping]] = ..., pytorch: _Optional[_Union[PyTorchModel, _Mapping]] = ..., xgboost: _Optional[_Union[XGBoostModel, _Mapping]] = ..., custom: _Optional[_Union[CustomModel, _Mapping]] = ..., tensorflow: _Optional[_Union[TensorFlowModel, _Mapping]] = ..., tensorrt: _Optional[_Union[TensorRtModel, _Mapping]] = ..., huggingface: _Optional[_Union[HuggingFaceModel, _Mapping]] = ..., open_inference: _Optional[_Union[OpenInferenceModel, _Mapping]] = ..., vertex_ai: _Optional[_Union[VertexAiModel, _Mapping]] = ..., vllm: _Optional[_Union[VllmModel, _Mapping]] = ..., embedding_service: _Optional[_Union[EmbeddingServiceModel, _Mapping]] = ..., model_id: _Optional[str] = ..., device: _Optional[str] = ..., threads: _Optional[int] = ..., warm_up_rows: _Optional[int] = ..., env_vars: _Optional[_Mapping[str, str]] = ..., large_model: bool = ..., model_copies: _Optional[int] = ..., refresh_interval_secs: _Optional[float] = ..., sha256: _Optional[str] = ...) -> None: ...
 
 class OnnxModel(_message.Message):
     __slots__ = ("uri", "providers", "graph_optimization", "session_config")
@@ -238,6 +244,66 @@ class VertexAiModel(_message.Message):
     api_endpoint: str
     token_file: str
     def __init__(self, uri: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[_tensor_pb2.Field, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[_tensor_pb2.Field, _Mapping]]] = ..., calls: _Optional[_Union[RemoteCalls, _Mapping]] = ..., instance_format: _Optional[str] = ..., parameters: _Optional[_Mapping[str, str]] = ..., api_endpoint: _Optional[str] = ..., token_file: _Optional[str] = ...) -> None: ...
+
+class VllmModel(_message.Message):
+    __slots__ = ("uri", "task", "system", "max_tokens", "temperature", "top_p", "stop", "parameters", "server_args", "max_concurrent_requests", "calls")
+    class ParametersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class ServerArgsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    URI_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    SYSTEM_FIELD_NUMBER: _ClassVar[int]
+    MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
+    TOP_P_FIELD_NUMBER: _ClassVar[int]
+    STOP_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    SERVER_ARGS_FIELD_NUMBER: _ClassVar[int]
+    MAX_CONCURRENT_REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    uri: str
+    task: str
+    system: str
+    max_tokens: int
+    temperature: float
+    top_p: float
+    stop: _containers.RepeatedScalarFieldContainer[str]
+    parameters: _containers.ScalarMap[str, str]
+    server_args: _containers.ScalarMap[str, str]
+    max_concurrent_requests: int
+    calls: RemoteCalls
+    def __init__(self, uri: _Optional[str] = ..., task: _Optional[str] = ..., system: _Optional[str] = ..., max_tokens: _Optional[int] = ..., temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., stop: _Optional[_Iterable[str]] = ..., parameters: _Optional[_Mapping[str, str]] = ..., server_args: _Optional[_Mapping[str, str]] = ..., max_concurrent_requests: _Optional[int] = ..., calls: _Optional[_Union[RemoteCalls, _Mapping]] = ...) -> None: ...
+
+class EmbeddingServiceModel(_message.Message):
+    __slots__ = ("uri", "provider", "size", "shorten", "task_type", "organization", "endpoint", "calls")
+    URI_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    SHORTEN_FIELD_NUMBER: _ClassVar[int]
+    TASK_TYPE_FIELD_NUMBER: _ClassVar[int]
+    ORGANIZATION_FIELD_NUMBER: _ClassVar[int]
+    ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    uri: str
+    provider: str
+    size: int
+    shorten: bool
+    task_type: str
+    organization: str
+    endpoint: str
+    calls: RemoteCalls
+    def __init__(self, uri: _Optional[str] = ..., provider: _Optional[str] = ..., size: _Optional[int] = ..., shorten: bool = ..., task_type: _Optional[str] = ..., organization: _Optional[str] = ..., endpoint: _Optional[str] = ..., calls: _Optional[_Union[RemoteCalls, _Mapping]] = ...) -> None: ...
 
 class RemoteCalls(_message.Message):
     __slots__ = ("timeout_secs", "max_attempts", "backoff_secs", "max_requests_per_second", "max_rows_per_request")

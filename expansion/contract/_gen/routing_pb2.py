@@ -15,7 +15,7 @@ _sym_db = _symbol_database.Default()
 from expansion.contract._gen import model_pb2 as beamml_dot_expansion_dot_v1_dot_model__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!beamml/expansion/v1/routing.proto\x12\x13\x62\x65\x61mml.expansion.v1\x1a\x1f\x62\x65\x61mml/expansion/v1/model.proto\"\xbc\x01\n\x0cPerKeyModels\x12\x0e\n\x06\x63olumn\x18\x01 \x01(\t\x12\x39\n\x04uris\x18\x02 \x03(\x0b\x32+.beamml.expansion.v1.PerKeyModels.UrisEntry\x12\x15\n\rsignature_key\x18\x03 \x01(\t\x12\x1d\n\x15max_models_per_worker\x18\x04 \x01(\x05\x1a+\n\tUrisEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"O\n\x05Split\x12&\n\x04\x61rms\x18\x01 \x03(\x0b\x32\x18.beamml.expansion.v1.Arm\x12\x0e\n\x06\x63olumn\x18\x02 \x01(\t\x12\x0e\n\x06output\x18\x03 \x01(\t\"N\n\x03\x41rm\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x01\x12)\n\x05model\x18\x03 \x01(\x0b\x32\x1a.beamml.expansion.v1.ModelB!\n\x1dio.github.beamml.expansion.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!beamml/expansion/v1/routing.proto\x12\x13\x62\x65\x61mml.expansion.v1\x1a\x1f\x62\x65\x61mml/expansion/v1/model.proto\"\xbc\x01\n\x0cPerKeyModels\x12\x0e\n\x06\x63olumn\x18\x01 \x01(\t\x12\x39\n\x04uris\x18\x02 \x03(\x0b\x32+.beamml.expansion.v1.PerKeyModels.UrisEntry\x12\x15\n\rsignature_key\x18\x03 \x01(\t\x12\x1d\n\x15max_models_per_worker\x18\x04 \x01(\x05\x1a+\n\tUrisEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"O\n\x05Split\x12&\n\x04\x61rms\x18\x01 \x03(\x0b\x32\x18.beamml.expansion.v1.Arm\x12\x0e\n\x06\x63olumn\x18\x02 \x01(\t\x12\x0e\n\x06output\x18\x03 \x01(\t\"N\n\x03\x41rm\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x01\x12)\n\x05model\x18\x03 \x01(\x0b\x32\x1a.beamml.expansion.v1.Model\"G\n\x08\x45nsemble\x12*\n\x06models\x18\x01 \x03(\x0b\x32\x1a.beamml.expansion.v1.Model\x12\x0f\n\x07weights\x18\x02 \x03(\x01\"\x0b\n\tModelUrisB!\n\x1dio.github.beamml.expansion.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,4 +33,8 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_SPLIT']._serialized_end=361
   _globals['_ARM']._serialized_start=363
   _globals['_ARM']._serialized_end=441
+  _globals['_ENSEMBLE']._serialized_start=443
+  _globals['_ENSEMBLE']._serialized_end=514
+  _globals['_MODELURIS']._serialized_start=516
+  _globals['_MODELURIS']._serialized_end=527
 # @@protoc_insertion_point(module_scope)

@@ -44,3 +44,15 @@ class Arm(_message.Message):
     weight: float
     model: _model_pb2.Model
     def __init__(self, name: _Optional[str] = ..., weight: _Optional[float] = ..., model: _Optional[_Union[_model_pb2.Model, _Mapping]] = ...) -> None: ...
+
+class Ensemble(_message.Message):
+    __slots__ = ("models", "weights")
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    models: _containers.RepeatedCompositeFieldContainer[_model_pb2.Model]
+    weights: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, models: _Optional[_Iterable[_Union[_model_pb2.Model, _Mapping]]] = ..., weights: _Optional[_Iterable[float]] = ...) -> None: ...
+
+class ModelUris(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

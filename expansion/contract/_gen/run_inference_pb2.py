@@ -18,7 +18,7 @@ from expansion.contract._gen import routing_pb2 as beamml_dot_expansion_dot_v1_d
 from expansion.contract._gen import tensor_pb2 as beamml_dot_expansion_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'beamml/expansion/v1/run_inference.proto\x12\x13\x62\x65\x61mml.expansion.v1\x1a\x1e\x62\x65\x61mml/expansion/v1/hook.proto\x1a\x1f\x62\x65\x61mml/expansion/v1/model.proto\x1a!beamml/expansion/v1/routing.proto\x1a beamml/expansion/v1/tensor.proto\"\x9b\x04\n\x12RunInferenceConfig\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.beamml.expansion.v1.Model\x12\x31\n\x06inputs\x18\x02 \x03(\x0b\x32!.beamml.expansion.v1.InputFeature\x12\x32\n\x07outputs\x18\x03 \x03(\x0b\x32!.beamml.expansion.v1.OutputColumn\x12,\n\tpre_hooks\x18\x04 \x03(\x0b\x32\x19.beamml.expansion.v1.Hook\x12-\n\npost_hooks\x18\x05 \x03(\x0b\x32\x19.beamml.expansion.v1.Hook\x12/\n\x08\x62\x61tching\x18\x06 \x01(\x0b\x32\x1d.beamml.expansion.v1.Batching\x12:\n\x0e\x65rror_handling\x18\x07 \x01(\x0b\x32\".beamml.expansion.v1.ErrorHandling\x12;\n\x0ctensor_batch\x18\x08 \x01(\x0b\x32%.beamml.expansion.v1.TensorBatchInput\x12\x34\n\x07per_key\x18\t \x01(\x0b\x32!.beamml.expansion.v1.PerKeyModelsH\x00\x12+\n\x05split\x18\n \x01(\x0b\x32\x1a.beamml.expansion.v1.SplitH\x00\x42\t\n\x07routing\"-\n\x0cInputFeature\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x63olumns\x18\x02 \x03(\t\"M\n\x0cOutputColumn\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08\x64\x61tatype\x18\x03 \x01(\t\x12\r\n\x05shape\x18\x04 \x03(\x03\"\xd9\x01\n\x08\x42\x61tching\x12\x16\n\x0emin_batch_size\x18\x01 \x01(\x03\x12\x16\n\x0emax_batch_size\x18\x02 \x01(\x03\x12\x19\n\x11max_element_bytes\x18\x03 \x01(\x03\x12\x18\n\x10max_batch_weight\x18\x04 \x01(\x03\x12\x15\n\rweight_column\x18\x05 \x01(\t\x12\x15\n\rlength_column\x18\x06 \x01(\t\x12\x19\n\x11length_boundaries\x18\x07 \x03(\x03\x12\x1f\n\x17max_batch_duration_secs\x18\x08 \x01(\x01\"w\n\rErrorHandling\x12\x0e\n\x06output\x18\x01 \x01(\t\x12\x1b\n\x0emax_error_rate\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x08min_rows\x18\x03 \x01(\x03\x12\x14\n\x0ctimeout_secs\x18\x04 \x01(\x01\x42\x11\n\x0f_max_error_rate\"o\n\x10TensorBatchInput\x12+\n\x07\x63olumns\x18\x01 \x03(\x0b\x32\x1a.beamml.expansion.v1.Field\x12\x16\n\x0eopaque_columns\x18\x02 \x03(\t\x12\x16\n\x0ereturn_columns\x18\x03 \x03(\t\"E\n\x12RunInferenceResult\x12/\n\x0bpredictions\x18\x01 \x03(\x0b\x32\x1a.beamml.expansion.v1.FieldB!\n\x1dio.github.beamml.expansion.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'beamml/expansion/v1/run_inference.proto\x12\x13\x62\x65\x61mml.expansion.v1\x1a\x1e\x62\x65\x61mml/expansion/v1/hook.proto\x1a\x1f\x62\x65\x61mml/expansion/v1/model.proto\x1a!beamml/expansion/v1/routing.proto\x1a beamml/expansion/v1/tensor.proto\"\x8e\x06\n\x12RunInferenceConfig\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.beamml.expansion.v1.Model\x12\x31\n\x06inputs\x18\x02 \x03(\x0b\x32!.beamml.expansion.v1.InputFeature\x12\x32\n\x07outputs\x18\x03 \x03(\x0b\x32!.beamml.expansion.v1.OutputColumn\x12,\n\tpre_hooks\x18\x04 \x03(\x0b\x32\x19.beamml.expansion.v1.Hook\x12-\n\npost_hooks\x18\x05 \x03(\x0b\x32\x19.beamml.expansion.v1.Hook\x12/\n\x08\x62\x61tching\x18\x06 \x01(\x0b\x32\x1d.beamml.expansion.v1.Batching\x12:\n\x0e\x65rror_handling\x18\x07 \x01(\x0b\x32\".beamml.expansion.v1.ErrorHandling\x12;\n\x0ctensor_batch\x18\x08 \x01(\x0b\x32%.beamml.expansion.v1.TensorBatchInput\x12\x34\n\x07per_key\x18\t \x01(\x0b\x32!.beamml.expansion.v1.PerKeyModelsH\x00\x12+\n\x05split\x18\n \x01(\x0b\x32\x1a.beamml.expansion.v1.SplitH\x00\x12\x31\n\x08\x65nsemble\x18\x0b \x01(\x0b\x32\x1d.beamml.expansion.v1.EnsembleH\x00\x12\x34\n\nmodel_uris\x18\x0c \x01(\x0b\x32\x1e.beamml.expansion.v1.ModelUrisH\x00\x12\'\n\x04then\x18\r \x03(\x0b\x32\x19.beamml.expansion.v1.Step\x12\x0e\n\x06preset\x18\x0e \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x0f \x01(\t\x12:\n\x0eresource_hints\x18\x10 \x01(\x0b\x32\".beamml.expansion.v1.ResourceHintsB\t\n\x07routing\"o\n\rResourceHints\x12\x13\n\x0b\x61\x63\x63\x65lerator\x18\x01 \x01(\t\x12\x0f\n\x07min_ram\x18\x02 \x01(\t\x12\x11\n\tcpu_count\x18\x03 \x01(\x03\x12%\n\x1dmax_active_bundles_per_worker\x18\x04 \x01(\x03\"\xc6\x02\n\x04Step\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.beamml.expansion.v1.Model\x12\x31\n\x06inputs\x18\x02 \x03(\x0b\x32!.beamml.expansion.v1.InputFeature\x12\x32\n\x07outputs\x18\x03 \x03(\x0b\x32!.beamml.expansion.v1.OutputColumn\x12,\n\tpre_hooks\x18\x04 \x03(\x0b\x32\x19.beamml.expansion.v1.Hook\x12-\n\npost_hooks\x18\x05 \x03(\x0b\x32\x19.beamml.expansion.v1.Hook\x12\x13\n\x0b\x65nvironment\x18\x06 \x01(\t\x12:\n\x0eresource_hints\x18\x07 \x01(\x0b\x32\".beamml.expansion.v1.ResourceHints\"-\n\x0cInputFeature\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x63olumns\x18\x02 \x03(\t\"M\n\x0cOutputColumn\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08\x64\x61tatype\x18\x03 \x01(\t\x12\r\n\x05shape\x18\x04 \x03(\x03\"\xd9\x01\n\x08\x42\x61tching\x12\x16\n\x0emin_batch_size\x18\x01 \x01(\x03\x12\x16\n\x0emax_batch_size\x18\x02 \x01(\x03\x12\x19\n\x11max_element_bytes\x18\x03 \x01(\x03\x12\x18\n\x10max_batch_weight\x18\x04 \x01(\x03\x12\x15\n\rweight_column\x18\x05 \x01(\t\x12\x15\n\rlength_column\x18\x06 \x01(\t\x12\x19\n\x11length_boundaries\x18\x07 \x03(\x03\x12\x1f\n\x17max_batch_duration_secs\x18\x08 \x01(\x01\"w\n\rErrorHandling\x12\x0e\n\x06output\x18\x01 \x01(\t\x12\x1b\n\x0emax_error_rate\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x08min_rows\x18\x03 \x01(\x03\x12\x14\n\x0ctimeout_secs\x18\x04 \x01(\x01\x42\x11\n\x0f_max_error_rate\"o\n\x10TensorBatchInput\x12+\n\x07\x63olumns\x18\x01 \x03(\x0b\x32\x1a.beamml.expansion.v1.Field\x12\x16\n\x0eopaque_columns\x18\x02 \x03(\t\x12\x16\n\x0ereturn_columns\x18\x03 \x03(\t\"\\\n\x12RunInferenceResult\x12/\n\x0bpredictions\x18\x01 \x03(\x0b\x32\x1a.beamml.expansion.v1.Field\x12\x15\n\rmodel_columns\x18\x02 \x03(\tB!\n\x1dio.github.beamml.expansion.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -27,17 +27,21 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['DESCRIPTOR']._options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\035io.github.beamml.expansion.v1P\001'
   _globals['_RUNINFERENCECONFIG']._serialized_start=199
-  _globals['_RUNINFERENCECONFIG']._serialized_end=738
-  _globals['_INPUTFEATURE']._serialized_start=740
-  _globals['_INPUTFEATURE']._serialized_end=785
-  _globals['_OUTPUTCOLUMN']._serialized_start=787
-  _globals['_OUTPUTCOLUMN']._serialized_end=864
-  _globals['_BATCHING']._serialized_start=867
-  _globals['_BATCHING']._serialized_end=1084
-  _globals['_ERRORHANDLING']._serialized_start=1086
-  _globals['_ERRORHANDLING']._serialized_end=1205
-  _globals['_TENSORBATCHINPUT']._serialized_start=1207
-  _globals['_TENSORBATCHINPUT']._serialized_end=1318
-  _globals['_RUNINFERENCERESULT']._serialized_start=1320
-  _globals['_RUNINFERENCERESULT']._serialized_end=1389
+  _globals['_RUNINFERENCECONFIG']._serialized_end=981
+  _globals['_RESOURCEHINTS']._serialized_start=983
+  _globals['_RESOURCEHINTS']._serialized_end=1094
+  _globals['_STEP']._serialized_start=1097
+  _globals['_STEP']._serialized_end=1423
+  _globals['_INPUTFEATURE']._serialized_start=1425
+  _globals['_INPUTFEATURE']._serialized_end=1470
+  _globals['_OUTPUTCOLUMN']._serialized_start=1472
+  _globals['_OUTPUTCOLUMN']._serialized_end=1549
+  _globals['_BATCHING']._serialized_start=1552
+  _globals['_BATCHING']._serialized_end=1769
+  _globals['_ERRORHANDLING']._serialized_start=1771
+  _globals['_ERRORHANDLING']._serialized_end=1890
+  _globals['_TENSORBATCHINPUT']._serialized_start=1892
+  _globals['_TENSORBATCHINPUT']._serialized_end=2003
+  _globals['_RUNINFERENCERESULT']._serialized_start=2005
+  _globals['_RUNINFERENCERESULT']._serialized_end=2097
 # @@protoc_insertion_point(module_scope)

@@ -10,7 +10,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class RunInferenceConfig(_message.Message):
-    __slots__ = ("model", "inputs", "outputs", "pre_hooks", "post_hooks", "batching", "error_handling", "tensor_batch", "per_key", "split")
+    __slots__ = ("model", "inputs", "outputs", "pre_hooks", "post_hooks", "batching", "error_handling", "tensor_batch", "per_key", "split", "ensemble", "model_uris", "then", "preset", "environment", "resource_hints")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
@@ -21,6 +21,12 @@ class RunInferenceConfig(_message.Message):
     TENSOR_BATCH_FIELD_NUMBER: _ClassVar[int]
     PER_KEY_FIELD_NUMBER: _ClassVar[int]
     SPLIT_FIELD_NUMBER: _ClassVar[int]
+    ENSEMBLE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_URIS_FIELD_NUMBER: _ClassVar[int]
+    THEN_FIELD_NUMBER: _ClassVar[int]
+    PRESET_FIELD_NUMBER: _ClassVar[int]
+    ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
+    RESOURCE_HINTS_FIELD_NUMBER: _ClassVar[int]
     model: _model_pb2.Model
     inputs: _containers.RepeatedCompositeFieldContainer[InputFeature]
     outputs: _containers.RepeatedCompositeFieldContainer[OutputColumn]
@@ -31,7 +37,43 @@ class RunInferenceConfig(_message.Message):
     tensor_batch: TensorBatchInput
     per_key: _routing_pb2.PerKeyModels
     split: _routing_pb2.Split
-    def __init__(self, model: _Optional[_Union[_model_pb2.Model, _Mapping]] = ..., inputs: _Optional[_Iterable[_Union[InputFeature, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[OutputColumn, _Mapping]]] = ..., pre_hooks: _Optional[_Iterable[_Union[_hook_pb2.Hook, _Mapping]]] = ..., post_hooks: _Optional[_Iterable[_Union[_hook_pb2.Hook, _Mapping]]] = ..., batching: _Optional[_Union[Batching, _Mapping]] = ..., error_handling: _Optional[_Union[ErrorHandling, _Mapping]] = ..., tensor_batch: _Optional[_Union[TensorBatchInput, _Mapping]] = ..., per_key: _Optional[_Union[_routing_pb2.PerKeyModels, _Mapping]] = ..., split: _Optional[_Union[_routing_pb2.Split, _Mapping]] = ...) -> None: ...
+    ensemble: _routing_pb2.Ensemble
+    model_uris: _routing_pb2.ModelUris
+    then: _containers.RepeatedCompositeFieldContainer[Step]
+    preset: str
+    environment: str
+    resource_hints: ResourceHints
+    def __init__(self, model: _Optional[_Union[_model_pb2.Model, _Mapping]] = ..., inputs: _Optional[_Iterable[_Union[InputFeature, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[OutputColumn, _Mapping]]] = ..., pre_hooks: _Optional[_Iterable[_Union[_hook_pb2.Hook, _Mapping]]] = ..., post_hooks: _Optional[_Iterable[_Union[_hook_pb2.Hook, _Mapping]]] = ..., batching: _Optional[_Union[Batching, _Mapping]] = ..., error_handling: _Optional[_Union[ErrorHandling, _Mapping]] = ..., tensor_batch: _Optional[_Union[TensorBatchInput, _Mapping]] = ..., per_key: _Optional[_Union[_routing_pb2.PerKeyModels, _Mapping]] = ..., split: _Optional[_Union[_routing_pb2.Split, _Mapping]] = ..., ensemble: _Optional[_Union[_routing_pb2.Ensemble, _Mapping]] = ..., model_uris: _Optional[_Union[_routing_pb2.ModelUris, _Mapping]] = ..., then: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., preset: _Optional[str] = ..., environment: _Optional[str] = ..., resource_hints: _Optional[_Union[ResourceHints, _Mapping]] = ...) -> None: ...
+
+class ResourceHints(_message.Message):
+    __slots__ = ("accelerator", "min_ram", "cpu_count", "max_active_bundles_per_worker")
+    ACCELERATOR_FIELD_NUMBER: _ClassVar[int]
+    MIN_RAM_FIELD_NUMBER: _ClassVar[int]
+    CPU_COUNT_FIELD_NUMBER: _ClassVar[int]
+    MAX_ACTIVE_BUNDLES_PER_WORKER_FIELD_NUMBER: _ClassVar[int]
+    accelerator: str
+    min_ram: str
+    cpu_count: int
+    max_active_bundles_per_worker: int
+    def __init__(self, accelerator: _Optional[str] = ..., min_ram: _Optional[str] = ..., cpu_count: _Optional[int] = ..., max_active_bundles_per_worker: _Optional[int] = ...) -> None: ...
+
+class Step(_message.Message):
+    __slots__ = ("model", "inputs", "outputs", "pre_hooks", "post_hooks", "environment", "resource_hints")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    PRE_HOOKS_FIELD_NUMBER: _ClassVar[int]
+    POST_HOOKS_FIELD_NUMBER: _ClassVar[int]
+    ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
+    RESOURCE_HINTS_FIELD_NUMBER: _ClassVar[int]
+    model: _model_pb2.Model
+    inputs: _containers.RepeatedCompositeFieldContainer[InputFeature]
+    outputs: _containers.RepeatedCompositeFieldContainer[OutputColumn]
+    pre_hooks: _containers.RepeatedCompositeFieldContainer[_hook_pb2.Hook]
+    post_hooks: _containers.RepeatedCompositeFieldContainer[_hook_pb2.Hook]
+    environment: str
+    resource_hints: ResourceHints
+    def __init__(self, model: _Optional[_Union[_model_pb2.Model, _Mapping]] = ..., inputs: _Optional[_Iterable[_Union[InputFeature, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[OutputColumn, _Mapping]]] = ..., pre_hooks: _Optional[_Iterable[_Union[_hook_pb2.Hook, _Mapping]]] = ..., post_hooks: _Optional[_Iterable[_Union[_hook_pb2.Hook, _Mapping]]] = ..., environment: _Optional[str] = ..., resource_hints: _Optional[_Union[ResourceHints, _Mapping]] = ...) -> None: ...
 
 class InputFeature(_message.Message):
     __slots__ = ("name", "columns")
@@ -96,7 +138,9 @@ class TensorBatchInput(_message.Message):
     def __init__(self, columns: _Optional[_Iterable[_Union[_tensor_pb2.Field, _Mapping]]] = ..., opaque_columns: _Optional[_Iterable[str]] = ..., return_columns: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RunInferenceResult(_message.Message):
-    __slots__ = ("predictions",)
+    __slots__ = ("predictions", "model_columns")
     PREDICTIONS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_COLUMNS_FIELD_NUMBER: _ClassVar[int]
     predictions: _containers.RepeatedCompositeFieldContainer[_tensor_pb2.Field]
-    def __init__(self, predictions: _Optional[_Iterable[_Union[_tensor_pb2.Field, _Mapping]]] = ...) -> None: ...
+    model_columns: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, predictions: _Optional[_Iterable[_Union[_tensor_pb2.Field, _Mapping]]] = ..., model_columns: _Optional[_Iterable[str]] = ...) -> None: ...
