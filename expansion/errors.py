@@ -6,6 +6,7 @@ ExpansionError
 ├── BadRows          some rows of a batch can't be processed; carries which, and why
 ├── RemoteError      a server failed at a request, because of some row in it or by itself
 └── SystemicError    nothing of a batch can be processed; fails the bundle, which the runner retries
+    ├── DeviceFailed      a GPU failed, for good in this process
     └── ModelUnavailable  one of several models can't be used; where they are by key, it costs the rows of its key
 """
 
@@ -70,6 +71,13 @@ class RemoteError(ExpansionError):
 
 class SystemicError(ExpansionError):
     """Nothing can be processed: a model that does not load, a worker that lacks a package."""
+
+
+class DeviceFailed(SystemicError):  # noqa: N818 - it is the device that has failed
+    """A GPU failed, by a row or by itself. CUDA says the same to whatever this process asks of it from now on.
+
+    Another process can use the GPU, such as the next one of ``large_model``.
+    """
 
 
 class ModelUnavailable(SystemicError):  # noqa: N818 - its name is what error rows say

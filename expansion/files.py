@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import errno
+import glob
+import hashlib
 import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -25,6 +29,33 @@ _MAGIC = (
 )
 
 
+# Says why a file must not be read, in this thread; set while a service works on what a client has sent.
+_refusal: ContextVar[Callable[[str], str] | None] = ContextVar("refusal", default=None)
+
+
+@contextmanager
+def reading_only(refusal: Callable[[str], str]) -> Iterator[None]:
+    """Has every file that is opened or listed in this thread, in the block, asked about first.
+
+    What a configuration names has been looked at before; this is for what is found there, such as links in a directory.
+
+    Args:
+        refusal: Returns why a file may not be read, after "got …,"; empty where it may.
+    """
+    token = _refusal.set(refusal)
+    try:
+        yield
+    finally:
+        _refusal.reset(token)
+
+
+def _require_allowed(uri: str) -> None:
+    refusal = _refusal.get()
+    reason = refusal(uri) if refusal else ""
+    if reason:
+        raise PermissionError(errno.EPERM, f"got {uri!r}, {reason}")
+
+
 @contextmanager
 def open_on_host(uri: str) -> Iterator[BinaryIO]:
     """Opens a file for reading on the expansion host; seekable, and nothing is read ahead of what is asked for.
@@ -39,7 +70,7 @@ def open_on_host(uri: str) -> Iterator[BinaryIO]:
     except ExpansionError:
         raise
     except Exception as error:  # each filesystem raises its own
-        raise ConfigError([Problem("uri", f"can't read {uri!r}: {_reason(error)}")]) from error
+        raise ConfigError([Problem("uri", f"can't read {uri!r}: {reason(error)}")]) from error
 
 
 def read_on_worker(uri: str) -> bytes:
@@ -52,7 +83,87 @@ def read_on_worker(uri: str) -> bytes:
         with _open(uri) as file:
             return file.read()
     except Exception as error:  # each filesystem raises its own
-        raise SystemicError(f"can't read {uri!r}: {_reason(error)}") from error
+        raise SystemicError(f"can't read {uri!r}: {reason(error)}") from error
+
+
+def read_if_there(uri: str) -> bytes | None:
+    """Returns the whole content of a file; None where there is none.
+
+    Raises:
+        SystemicError: There is one that can't be read.
+    """
+    from apache_beam.io.filesystems import FileSystems
+
+    try:
+        _require_allowed(uri)
+        there = FileSystems.exists(uri.removeprefix("file://"))
+    except Exception as error:  # each filesystem raises its own
+        raise SystemicError(f"can't read {uri!r}: {reason(error)}") from error
+    return read_on_worker(uri) if there else None
+
+
+def list_directory(uri: str) -> dict[str, int]:
+    """Returns the files right in a directory, their sizes in bytes by name; none where there is no directory.
+
+    Raises:
+        SystemicError: It can't be listed.
+    """
+    from apache_beam.io.filesystems import FileSystems
+
+    path = uri.removeprefix("file://").rstrip("/")
+    try:
+        _require_allowed(uri)
+        if FileSystems.get_scheme(path) is None:  # Beam would walk through all that is below
+            entries = os.scandir(path + "/") if os.path.exists(path + "/") else ()
+            return {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
+        found = FileSystems.match([glob.escape(path) + "/*"])[0].metadata_list
+    except Exception as error:  # each filesystem raises its own
+        raise SystemicError(f"can't list {uri!r}: {reason(error)}") from error
+    return {file.path.rsplit("/", 1)[1]: file.size_in_bytes for file in found}
+
+
+def find_in(uri: str, pattern: str) -> list[str]:
+    """Returns the files in a directory whose paths below it match a pattern of ``glob``, in alphabetical order.
+
+    Raises:
+        SystemicError: It can't be listed.
+    """
+    from apache_beam.io.filesystems import FileSystems
+
+    path = uri.removeprefix("file://").rstrip("/")
+    try:
+        _require_allowed(uri)
+        if FileSystems.get_scheme(path) is None:  # Beam would walk through all that is below
+            return sorted(glob.glob(f"{glob.escape(path)}/{pattern}"))
+        return sorted(file.path for file in FileSystems.match([f"{glob.escape(path)}/{pattern}"])[0].metadata_list)
+    except Exception as error:  # each filesystem raises its own
+        raise SystemicError(f"can't list {uri!r}: {reason(error)}") from error
+
+
+def sha256_of(path: Path) -> str:
+    """Returns the SHA-256 of a local file, in hexadecimal digits.
+
+    Raises:
+        SystemicError: It can't be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+    except OSError as error:
+        raise SystemicError(f"can't read {str(path)!r}: {reason(error)}") from error
+    return digest.hexdigest()
+
+
+def require_sha256(path: Path, sha256: str) -> None:
+    """Makes sure that a local file has some content.
+
+    Raises:
+        SystemicError: It has not, or can't be read.
+    """
+    if sha256_of(path) != sha256:
+        raise SystemicError(f"{str(path)!r} is not as it was written: its SHA-256 is another")
 
 
 @contextmanager
@@ -70,6 +181,10 @@ def local_copy(uri: str, private: bool = False) -> Iterator[Path]:
     from apache_beam.io.filesystems import FileSystems
 
     path = uri.removeprefix("file://")
+    try:
+        _require_allowed(uri)
+    except OSError as error:
+        raise SystemicError(f"can't read {uri!r}: {reason(error)}") from error
     if FileSystems.get_scheme(path) is None:
         if not os.path.exists(path):
             raise SystemicError(f"can't read {uri!r}: there is no such file")
@@ -95,7 +210,7 @@ def local_file(uri: str, private: bool = False) -> Iterator[Path]:
             _require_regular(str(path))
             path.open("rb").close()
         except OSError as error:
-            raise SystemicError(f"can't read {uri!r}: {_reason(error)}") from error
+            raise SystemicError(f"can't read {uri!r}: {reason(error)}") from error
         yield path
 
 
@@ -108,7 +223,7 @@ def _copy_of_local(path: Path, folder: Path) -> Path:
             _require_regular(str(path))
             shutil.copyfile(path, target)
     except OSError as error:  # shutil.Error, of several files, is one
-        raise SystemicError(f"can't read {str(path)!r}: {_reason(error)}") from error
+        raise SystemicError(f"can't read {str(path)!r}: {reason(error)}") from error
     return target
 
 
@@ -124,7 +239,7 @@ def _download(uri: str, folder: Path) -> Path:
     try:
         below = FileSystems.match([uri + "/**"])[0].metadata_list
     except Exception as error:  # each filesystem raises its own
-        raise SystemicError(f"can't read {uri!r}: {_reason(error)}") from error
+        raise SystemicError(f"can't read {uri!r}: {reason(error)}") from error
     if not below:
         _copy(uri, target)
     for file in below:
@@ -145,7 +260,7 @@ def _copy(uri: str, path: Path) -> None:
         with _open(uri) as source, path.open("wb") as copy:
             shutil.copyfileobj(source, copy, 1 << 20)
     except Exception as error:  # each filesystem raises its own
-        raise SystemicError(f"can't read {uri!r}: {_reason(error)}") from error
+        raise SystemicError(f"can't read {uri!r}: {reason(error)}") from error
 
 
 def looks_like(head: bytes) -> str:
@@ -171,6 +286,7 @@ def _open(uri: str) -> BinaryIO:
     from apache_beam.io.filesystems import FileSystems
 
     path = uri.removeprefix("file://")
+    _require_allowed(uri)
     if FileSystems.get_scheme(path) is None:
         _require_regular(path)
     # A file's compression, if any, is the business of what reads it.
@@ -182,9 +298,10 @@ def _require_regular(path: str) -> None:
         raise OSError("it is a directory" if os.path.isdir(path) else "it is not a regular file")  # a pipe would block
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Returns in one line why a file can't be read or written."""
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
     if isinstance(error, PermissionError):
-        return "permission denied"
+        return str(error.strerror) if error.errno == errno.EPERM else "permission denied"
     return first_line(error)

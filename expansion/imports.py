@@ -12,6 +12,7 @@ from typing import Any
 from expansion.errors import Problem, SystemicError
 
 _NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+_INSTALL = "install {} on the workers, or have the service bring its wheel: serve --worker-package FILE.whl"
 
 
 def check_name(path: str, name: str) -> Iterator[Problem]:
@@ -26,7 +27,7 @@ def check_arguments(path: str, arguments: Mapping[str, str]) -> Iterator[Problem
     for name, text in sorted(arguments.items()):
         try:
             json.loads(text)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # no JSON, or one that is too deep, or has numbers of too many digits
             yield Problem(
                 f"{path}.{name}", f"got {text[:60]!r}; expected JSON, such as 3 or true or {json.dumps('text')}"
             )
@@ -51,7 +52,7 @@ def import_name(name: str) -> Any:
         except ModuleNotFoundError as error:
             if error.name and (module_name + ".").startswith(error.name + "."):
                 continue  # it is an attribute of what is above it, or is not there at all
-            raise SystemicError(f"can't import {module_name}: {error}; install what it needs on the workers") from error
+            raise SystemicError(f"can't import {module_name}: {error}; {_INSTALL.format('what it needs')}") from error
         except Exception as error:  # a module of the user's own may raise anything
             raise SystemicError(f"can't import {module_name}: {type(error).__name__}: {error}") from error
         for attribute in parts[count:]:
@@ -60,7 +61,7 @@ def import_name(name: str) -> Any:
             found = getattr(found, attribute)
         return found
     raise SystemicError(
-        f"{name}: there is no module {parts[0]!r} on this worker; install the package that has it there"
+        f"{name}: there is no module {parts[0]!r} on this worker; {_INSTALL.format('the package that has it')}"
     )
 
 

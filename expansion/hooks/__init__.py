@@ -9,15 +9,18 @@ from __future__ import annotations
 import importlib
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+from expansion.contract import column_names
 from expansion.contract._gen import hook_pb2
-from expansion.contract.fields import Field
+from expansion.contract.fields import Field, Fields
 from expansion.contract.permissions import Permission
 from expansion.errors import ConfigError, Problem
 from expansion.tensors.columns import Columns
 from expansion.tensors.grouping import uniformly
 from expansion.tensors.nulls import Fill
+
+_Answer = TypeVar("_Answer")
 
 NAMES = (
     "select",
@@ -43,11 +46,16 @@ NAMES = (
     "l2_normalize",
     "round",
     "custom",
+    "ml_transform",
 )
 
 
 class HookModule(Protocol):
-    """What every module of this package provides. ``config`` is the hook's own message, as Scale is for scale.py."""
+    """What every module of this package provides. ``config`` is the hook's own message, as Scale is for scale.py.
+
+    Beyond these, a module may answer what the functions of the same names below ask: ``permissions``, ``null_fill``,
+    ``nulls_taken``, ``columns_read`` and ``columns_written``.
+    """
 
     def check(self, config: Any) -> Iterator[Problem]:
         """Yields what is wrong with the message by itself; paths are relative to it."""
@@ -71,11 +79,18 @@ class HookModule(Protocol):
 
 
 def columns_read(hook: hook_pb2.Hook) -> list[str]:
-    """Returns what a hook reads: by the contract's convention, what is in ``column``, ``…_column`` and ``columns``."""
-    _, message = operation(hook)
-    fields = [field.name for field in message.DESCRIPTOR.fields]
-    names = [getattr(message, name) for name in fields if name == "column" or name.endswith("_column")]
-    return [name for name in (*names, *getattr(message, "columns", ())) if name]
+    """Returns what a hook reads."""
+    return _asked("columns_read", column_names.columns_read, hook)
+
+
+def columns_written(hook: hook_pb2.Hook, before: Fields, after: Fields) -> set[str]:
+    """Returns the columns after a hook that may hold something else than before it."""
+    return _asked("columns_written", column_names.columns_written, hook, before, after)
+
+
+def nulls_taken(hook: hook_pb2.Hook) -> set[str]:
+    """Returns the columns whose nulls, told as in tensors/nulls.py, a hook works on if it is the first to read them."""
+    return _asked("nulls_taken", lambda message: set(), hook)
 
 
 def build(hook: hook_pb2.Hook) -> Callable[[Columns], Columns]:
@@ -90,18 +105,19 @@ def build(hook: hook_pb2.Hook) -> Callable[[Columns], Columns]:
 
 def permissions(hook: hook_pb2.Hook) -> Iterator[Permission]:
     """Yields what the operator of a service must allow before workers do it: nothing, for most hooks."""
-    _, message = operation(hook)
-    asked = getattr(module_of(hook), "permissions", None)
-    if asked:
-        yield from asked(message)
+    yield from _asked("permissions", lambda message: (), hook)
 
 
 def null_fill(hook: hook_pb2.Hook, field: Field) -> Fill | None:
     """Returns what nulls of the input become in a column that the hook is the first to read; None leaves them nulls."""
+    return _asked("null_fill", lambda message, field: None, hook, field)
+
+
+def _asked(question: str, default: Callable[..., _Answer], hook: hook_pb2.Hook, *arguments: Any) -> _Answer:
+    """Returns what a hook's module answers; of one that does not know the question, the default's answer."""
     _, message = operation(hook)
-    asked = getattr(module_of(hook), "null_fill", None)
-    fill: Fill | None = asked(message, field) if asked else None
-    return fill
+    answer: Callable[..., _Answer] = getattr(module_of(hook), question, default)
+    return answer(message, *arguments)
 
 
 def operation(hook: hook_pb2.Hook) -> tuple[str, Any]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,15 @@ TAKES_RAGGED = True
 def check(config: hook_pb2.Bucketize) -> Iterator[Problem]:
     """Yields what is wrong with the message by itself."""
     yield from required_names("columns", config.columns)
-    if not config.boundaries:
+    yield from check_boundaries(config.boundaries)
+
+
+def check_boundaries(boundaries: Sequence[float]) -> Iterator[Problem]:
+    """Yields what is wrong with boundaries."""
+    if not boundaries:
         yield Problem("boundaries", "missing; expected ascending numbers, such as [18, 65]")
     last = -math.inf
-    for index, boundary in enumerate(config.boundaries):
+    for index, boundary in enumerate(boundaries):
         yield from finite(f"boundaries[{index}]", boundary)
         if math.isfinite(boundary) and boundary <= last:
             yield Problem(f"boundaries[{index}]", f"got {boundary:g} after {last:g}; expected ascending numbers")
@@ -50,7 +55,7 @@ def build(config: hook_pb2.Bucketize) -> Callable[[Columns], Columns]:
             np.isnan(column.values).ravel(),
             lambda _: f"column {name!r} has a NaN, which lies in no interval; fill it in with an impute hook before",
         )
-        return elementwise(column, lambda values: _buckets(boundaries, values))
+        return elementwise(column, lambda values: intervals(boundaries, values))
 
     def bucketize(columns: Columns) -> Columns:
         return in_place(columns, config.columns, bucketized)
@@ -58,9 +63,15 @@ def build(config: hook_pb2.Bucketize) -> Callable[[Columns], Columns]:
     return bucketize
 
 
-def _buckets(boundaries: list[float], values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+def intervals(boundaries: Sequence[float], values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Returns how many of some boundaries are not above each value, compared exactly; of NaN, all.
+
+    Args:
+        boundaries: Ascending; equal ones are counted each. They may be integers.
+        values: Array of any shape and numeric dtype.
+    """
     if values.dtype.kind == "f":
-        return np.searchsorted(np.array(boundaries), values, side="right").astype(np.int64, copy=False)
+        return np.searchsorted(np.array(boundaries, np.float64), values, side="right").astype(np.int64, copy=False)
     if values.dtype.kind == "b":
         values = values.view(np.uint8)
     # FP64 does not hold every INT64: a whole number is not below a boundary if it is not below the next whole number.

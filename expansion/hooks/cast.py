@@ -16,8 +16,16 @@ from expansion.contract._gen import hook_pb2
 from expansion.contract.fields import DATATYPES, NUMPY_DTYPES, Field, is_integer, is_numeric
 from expansion.contract.problems import shown
 from expansion.errors import Problem
-from expansion.hooks.demands import Demands, datatype_among, elementwise, in_place, reject, required_names
-from expansion.tensors.columns import Blobs, Column, Columns, Dense, Ragged
+from expansion.hooks.demands import (
+    Demands,
+    datatype_among,
+    elementwise,
+    in_place,
+    reject,
+    required_names,
+    with_elements,
+)
+from expansion.tensors.columns import Blobs, Column, Columns, Dense, Ragged, RaggedBlobs
 
 # What a string must look like, spaces around it aside, to be a number.
 _INTEGER = r"^[+-]?[0-9]{1,37}$"
@@ -68,7 +76,7 @@ def _converts(datatype: str, to: str) -> bool:
 def _cast(name: str, column: Column, datatype: str) -> Column:
     if column.datatype == datatype:
         return column
-    if isinstance(column, Blobs):
+    if isinstance(column, (Blobs, RaggedBlobs)):
         return _parsed(name, column, datatype)
     dtype = NUMPY_DTYPES[datatype]
     if is_integer(datatype):
@@ -91,7 +99,7 @@ def _reject_out_of_range(name: str, column: Dense | Ragged, datatype: str) -> No
     reject(column, ~good, lambda at: f"column {name!r} is {values[at]}, which is out of the range of {datatype}")
 
 
-def _parsed(name: str, column: Blobs, datatype: str) -> Dense:
+def _parsed(name: str, column: Blobs | RaggedBlobs, datatype: str) -> Dense | Ragged:
     large = pa.types.is_large_binary(column.array.type)
     text = pc.utf8_trim_whitespace(column.array.cast(pa.large_string() if large else pa.string()))
     pattern = _INTEGER if is_integer(datatype) else _BOOL if datatype == "BOOL" else _FLOATING
@@ -112,7 +120,7 @@ def _parsed(name: str, column: Blobs, datatype: str) -> Dense:
     )
     with np.errstate(over="ignore"):
         array: npt.NDArray[Any] = values.to_numpy(zero_copy_only=False).astype(NUMPY_DTYPES[datatype], copy=False)
-    return Dense(array.reshape(len(column), *column.shape))
+    return with_elements(column, array)
 
 
 def _integers(numerals: pa.Array, dtype: np.dtype[Any]) -> tuple[pa.Array, pa.Array]:

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from expansion.contract.fields import NUMPY_DTYPES, Field, is_floating, is_integer, is_numeric
-from expansion.contract.problems import did_you_mean
+from expansion.contract.problems import MAX_PROBLEMS, did_you_mean, first, repeated
 from expansion.errors import BadRows, ConfigError, Problem
-from expansion.tensors.columns import Blobs, Column, Columns, Dense, Ragged
+from expansion.tensors.columns import Blobs, Column, Columns, Dense, Ragged, RaggedBlobs
 
 FLOATING_DATATYPES = tuple(filter(is_floating, NUMPY_DTYPES))
 
@@ -32,10 +33,11 @@ def required_names(path: str, names: Sequence[str]) -> Iterator[Problem]:
     """Yields a problem if there is no name, and one for each that is empty or said twice."""
     if not names:
         yield Problem(path, "missing; expected the names of one or more columns")
+    twice = repeated(names)
     for index, name in enumerate(names):
         if not name:
             yield Problem(f"{path}[{index}]", "empty; expected the name of a column")
-        elif name in names[:index]:
+        elif index in twice:
             yield Problem(f"{path}[{index}]", f"column {name!r} is named twice; name it once")
 
 
@@ -90,10 +92,14 @@ STRING = Kind("STRING", lambda datatype: datatype == "STRING")
 
 
 class Demands:
-    """Looks up columns and collects every problem found on the way."""
+    """Looks up columns and collects every problem found on the way.
+
+    Attributes:
+        inputs: The fields of all columns.
+    """
 
     def __init__(self, inputs: Mapping[str, Field]):
-        self._inputs = inputs
+        self.inputs = inputs
         self._problems: list[Problem] = []
 
     def column(self, path: str, name: str, kind: Kind = ANY, *, vector: bool = False) -> Field:
@@ -108,9 +114,9 @@ class Demands:
         Returns:
             The field; some field if there is a problem, which ``settle`` then raises.
         """
-        field = self._inputs.get(name)
+        field = self.inputs.get(name)
         if field is None:
-            self.that(False, path, f"there is no column {name!r}; {did_you_mean(name, self._inputs)}")
+            self.that(False, path, f"there is no column {name!r}; {did_you_mean(name, self.inputs)}")
             return Field(name, "")
         self.that(kind.holds(field.datatype), path, f"column {name!r} is {field}; expected {kind.description}")
         self.that(
@@ -125,14 +131,16 @@ class Demands:
         return [self.column(f"{path}[{index}]", name, kind) for index, name in enumerate(names)]
 
     def that(self, condition: bool, path: str, message: str) -> None:
-        """Notes a problem unless the condition holds."""
+        """Notes a problem unless the condition holds; raises them, as ``settle`` does, once there are too many."""
         if not condition:
             self._problems.append(Problem(path, message))
+            if len(self._problems) > MAX_PROBLEMS:
+                self.settle()
 
     def settle(self) -> None:
         """Raises ConfigError with every problem found, if there was one."""
         if self._problems:
-            raise ConfigError(self._problems)
+            raise ConfigError(first(self._problems))
 
 
 # Of the rows, for build().
@@ -164,9 +172,34 @@ def scores(columns: Columns, name: str, at_least: int = 1) -> npt.NDArray[Any]:
 def numbers(columns: Columns, name: str) -> Dense | Ragged:
     """Returns a column of numbers, whatever the shapes of its rows."""
     column = columns[name]
-    if isinstance(column, Blobs):
+    if isinstance(column, (Blobs, RaggedBlobs)):
         raise TypeError(f"column {name!r} holds {column.datatype}, not numbers")
     return column
+
+
+def with_elements(column: Column, elements: npt.NDArray[Any]) -> Dense | Ragged:
+    """Returns a column of numbers whose rows have the shapes of another's.
+
+    Args:
+        column: The other, of anything.
+        elements: Array of as many elements as it has, in row-major order.
+    """
+    if isinstance(column, (Ragged, RaggedBlobs)):
+        return Ragged(elements, column.shapes)
+    return Dense(elements.reshape(len(column), *column.shape))
+
+
+def with_texts(column: Column, datatype: str, elements: pa.Array) -> Blobs | RaggedBlobs:
+    """Returns a column of texts whose rows have the shapes of another's.
+
+    Args:
+        column: The other, of anything.
+        datatype: "STRING" or "BYTES".
+        elements: Binary array of as many elements as it has, in row-major order.
+    """
+    if isinstance(column, (Ragged, RaggedBlobs)):
+        return RaggedBlobs(datatype, elements, column.shapes)
+    return Blobs(datatype, elements, column.shape, len(column))
 
 
 def elementwise(column: Dense | Ragged, function: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> Dense | Ragged:
@@ -175,7 +208,10 @@ def elementwise(column: Dense | Ragged, function: Callable[[npt.NDArray[Any]], n
 
 
 def computed(
-    column: Dense | Ragged, datatype: str, function: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
+    column: Dense | Ragged,
+    datatype: str,
+    function: Callable[[npt.NDArray[Any]], npt.NDArray[Any]],
+    at_least: npt.DTypeLike = np.float32,
 ) -> Dense | Ragged:
     """Returns the column with a function applied to its elements, as ``elementwise`` does, in a floating datatype.
 
@@ -183,16 +219,28 @@ def computed(
         column: The column.
         datatype: Floating datatype of the result.
         function: Gets a copy of the elements, which it may change, in a datatype that holds them and the result.
+        at_least: Floating dtype in which it gets them, or a wider one.
     """
     dtype = NUMPY_DTYPES[datatype]
     # FP32 does not hold every INT32 exactly: what is computed with is at least as wide as what comes in.
-    wide = np.result_type(column.values.dtype, dtype, np.float32)
-    with np.errstate(over="ignore", invalid="ignore"):
+    wide = np.result_type(column.values.dtype, dtype, at_least)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         return elementwise(column, lambda values: function(values.astype(wide)).astype(dtype, copy=False))
 
 
-def in_place(columns: Columns, names: Iterable[str], function: Callable[[str, Any], Column]) -> Columns:
-    """Returns the columns with a function's results in place of the named ones; it gets a column's name and the column.
+def in_place(
+    columns: Columns,
+    names: Iterable[str],
+    function: Callable[[str, Any], Column],
+    outputs: Mapping[str, str] | None = None,
+) -> Columns:
+    """Returns the columns with a function's results in place of the named ones.
+
+    Args:
+        columns: The columns.
+        names: Which of them the function gets.
+        function: It gets a column's name and the column.
+        outputs: Names of the results, by the column's. Default: the columns' own.
 
     Raises:
         BadRows: Those of every column, at once.
@@ -201,7 +249,7 @@ def in_place(columns: Columns, names: Iterable[str], function: Callable[[str, An
     messages: dict[int, str] = {}
     for name in names:
         try:
-            results[name] = function(name, columns[name])
+            results[outputs[name] if outputs else name] = function(name, columns[name])
         except BadRows as bad:  # noqa: PERF203 - a turn is a column; the others may have bad rows of their own
             messages.update(bad.messages)
     if messages:
@@ -220,7 +268,7 @@ def reject(column: Column, bad: npt.NDArray[np.bool_], reason: Callable[[int], s
     positions = np.flatnonzero(bad)
     if not positions.size:
         return
-    if isinstance(column, Ragged):
+    if isinstance(column, (Ragged, RaggedBlobs)):
         rows = np.searchsorted(column.offsets, positions, side="right") - 1
     else:
         rows = positions // (bad.size // len(column))

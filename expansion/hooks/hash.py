@@ -12,10 +12,11 @@ import pyarrow as pa
 from expansion.contract._gen import hook_pb2
 from expansion.contract.fields import VARIABLE_LENGTH, Field, is_integer
 from expansion.errors import Problem, SystemicError
-from expansion.hooks.demands import Demands, Kind, in_place, required_names
-from expansion.tensors.columns import Blobs, Column, Columns, Dense, Ragged
+from expansion.hooks.demands import Demands, Kind, in_place, required_names, with_elements
+from expansion.tensors.columns import Column, Columns, Dense, Ragged
+from expansion.tensors.words import words_of
 
-_HASHED = Kind(
+WORD = Kind(
     "STRING, BYTES or an integer datatype", lambda datatype: datatype in VARIABLE_LENGTH or is_integer(datatype)
 )
 
@@ -32,7 +33,7 @@ def check(config: hook_pb2.Hash) -> Iterator[Problem]:
 def fields(config: hook_pb2.Hash, inputs: Mapping[str, Field]) -> dict[str, Field]:
     """Returns the fields, INT64 ones of the same shapes for the columns."""
     demands = Demands(inputs)
-    hashed = demands.columns("columns", config.columns, _HASHED)
+    hashed = demands.columns("columns", config.columns, WORD)
     demands.settle()
     return {**inputs, **{field.name: Field(field.name, "INT64", field.shape) for field in hashed}}
 
@@ -43,25 +44,31 @@ def build(config: hook_pb2.Hash) -> Callable[[Columns], Columns]:
     Raises:
         SystemicError: The package that hashes is missing.
     """
-    fingerprint = _fingerprint()
-
-    def buckets(texts: pa.Array) -> npt.NDArray[np.int64]:
-        fingerprints = np.fromiter(map(fingerprint, texts.to_pylist()), np.uint64, len(texts))
-        fingerprints %= np.uint64(config.buckets)
-        return fingerprints.astype(np.int64)
+    buckets = bucket_of(config.buckets)
 
     def hashed(_: str, column: Column) -> Dense | Ragged:
-        if isinstance(column, Blobs):
-            return Dense(buckets(column.array).reshape(len(column), *column.shape))
-        found = buckets(pa.array(column.values.ravel()).cast(pa.string()))
-        if isinstance(column, Ragged):
-            return Ragged(found, column.shapes)
-        return Dense(found.reshape(column.values.shape))
+        return with_elements(column, buckets(words_of(column)))
 
     def hash(columns: Columns) -> Columns:
         return in_place(columns, config.columns, hashed)
 
     return hash
+
+
+def bucket_of(count: int) -> Callable[[pa.Array], npt.NDArray[np.int64]]:
+    """Returns what turns words, a binary array, into one of so many buckets each.
+
+    Raises:
+        SystemicError: The package that hashes is missing.
+    """
+    fingerprint = _fingerprint()
+
+    def buckets(words: pa.Array) -> npt.NDArray[np.int64]:
+        fingerprints = np.fromiter(map(fingerprint, words.to_pylist()), np.uint64, len(words))
+        fingerprints %= np.uint64(count)
+        return fingerprints.astype(np.int64)
+
+    return buckets
 
 
 def _fingerprint() -> Callable[[bytes | str], int]:

@@ -11,7 +11,7 @@ from expansion.contract._gen import hook_pb2
 from expansion.contract.fields import NUMPY_DTYPES, Field, is_floating, is_numeric
 from expansion.errors import Problem
 from expansion.hooks.demands import Demands, elementwise, finite, holds, required_names
-from expansion.tensors.columns import Blobs, Column, Columns
+from expansion.tensors.columns import Blobs, Column, Columns, RaggedBlobs
 from expansion.tensors.nulls import Fill
 
 TAKES_RAGGED = True
@@ -63,7 +63,7 @@ def build(config: hook_pb2.Impute) -> Callable[[Columns], Columns]:
     """Returns the operation, which fills in NaN; nulls of the input are filled in before, where it is decoded."""
 
     def imputed(column: Column) -> Column:
-        if isinstance(column, Blobs) or not is_floating(column.datatype):
+        if isinstance(column, (Blobs, RaggedBlobs)) or not is_floating(column.datatype):
             return column
         return elementwise(column, lambda values: np.where(np.isnan(values), values.dtype.type(config.value), values))
 

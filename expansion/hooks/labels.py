@@ -9,10 +9,10 @@ import pyarrow as pa
 
 from expansion.contract._gen import hook_pb2
 from expansion.contract.fields import Field
-from expansion.errors import BadRows, Problem, SystemicError
+from expansion.errors import Problem, SystemicError
 from expansion.files import read_on_worker
-from expansion.hooks.demands import INTEGER, Demands, dense, reject, required
-from expansion.tensors.columns import Blobs, Columns, Ragged
+from expansion.hooks.demands import INTEGER, Demands, numbers, reject, required, with_texts
+from expansion.tensors.columns import Columns
 
 TAKES_RAGGED = True
 
@@ -45,18 +45,14 @@ def build(config: hook_pb2.Labels) -> Callable[[Columns], Columns]:
     labels_by_index = pa.array([name.encode() for name in names], pa.binary())
 
     def labels(columns: Columns) -> Columns:
-        column = columns[config.column]
-        if isinstance(column, Ragged):  # and texts of unequal shape can't be one column
-            reason = f"rows of column {config.column!r} differ in shape; pad it first"
-            raise BadRows(dict.fromkeys(range(len(column)), reason))
-        column = dense(columns, config.column)
+        column = numbers(columns, config.column)
         classes = column.values.ravel()
         reject(
             column,
             (classes < 0) | (classes >= len(names)),
             lambda position: f"column {config.column!r} is {classes[position]}; labels go from 0 to {len(names) - 1}",
         )
-        named = Blobs("STRING", labels_by_index.take(pa.array(classes)), column.shape, len(column))
+        named = with_texts(column, "STRING", labels_by_index.take(pa.array(classes)))
         return columns.with_column(config.output or config.column, named)
 
     return labels

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from expansion.contract._gen import hook_pb2
 from expansion.contract.fields import NUMPY_DTYPES, Field
-from expansion.contract.problems import shown
+from expansion.contract.problems import repeated, shown
 from expansion.errors import Problem
 from expansion.hooks.demands import INTEGER, STRING, Demands, datatype_among, dense, reject, required
 from expansion.tensors.columns import Blobs, Columns, Dense
@@ -28,9 +28,8 @@ def check(config: hook_pb2.OneHot) -> Iterator[Problem]:
         yield Problem("depth", "categories is set too; set depth for integers, categories for strings")
     elif not config.categories and config.depth < 1:
         yield Problem("depth", f"got {config.depth}; expected 1 or more, or categories")
-    for index, category in enumerate(config.categories):
-        if category in config.categories[:index]:
-            yield Problem(f"categories[{index}]", f"{category!r} is listed twice; list it once")
+    for index in sorted(repeated(config.categories)):
+        yield Problem(f"categories[{index}]", f"{config.categories[index]!r} is listed twice; list it once")
 
 
 def fields(config: hook_pb2.OneHot, inputs: Mapping[str, Field]) -> dict[str, Field]:

@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 from expansion.contract._gen import hook_pb2
 from expansion.contract.fields import Field, is_numeric
 from expansion.errors import BadRows, Problem
-from expansion.hooks.demands import Demands, holds, required_names
-from expansion.tensors.columns import Blobs, Column, Columns, Dense, Ragged
+from expansion.hooks.demands import Demands, holds, required_names, with_elements, with_texts
+from expansion.tensors.columns import Column, Columns, Dense, Ragged, RaggedBlobs
 
 TAKES_RAGGED = True
 
@@ -113,29 +113,32 @@ def _reject_longer(config: hook_pb2.Pad, columns: Columns) -> None:
 
 
 def _sizes(column: Column, axis: int) -> npt.NDArray[np.integer[Any]]:
-    if isinstance(column, Ragged):
+    if isinstance(column, (Ragged, RaggedBlobs)):
         return column.shapes[:, axis]
     return np.full(len(column), column.shape[axis])
 
 
 def _padded(config: hook_pb2.Pad, column: Column) -> Column:
+    if isinstance(column, (Dense, Ragged)):
+        return _padded_numbers(config, column, np.array(config.value).astype(column.values.dtype))
+    # Which element goes where, with none where the filling is.
+    places = _padded_numbers(config, with_elements(column, np.arange(len(column.array))), np.array(-1))
+    elements = places.values.ravel()
+    array = pc.fill_null(column.array.take(pa.array(elements, mask=elements < 0)), b"")
+    return with_texts(places, column.datatype, array)
+
+
+def _padded_numbers(config: hook_pb2.Pad, column: Dense | Ragged, fill: npt.NDArray[Any]) -> Dense | Ragged:
     if isinstance(column, Ragged):
-        return _padded_ragged(config, column)
+        return _padded_ragged(config, column, fill)
     missing = _target(config, column.shape[config.axis]) - column.shape[config.axis]
     if not missing:
         return column
     widths = [(0, missing if axis == config.axis else 0) for axis in range(-1, len(column.shape))]
-    if isinstance(column, Dense):
-        fill = np.array(config.value).astype(column.values.dtype)
-        return Dense(np.pad(column.values, widths, constant_values=fill))
-    # Strings: which element goes where, with none where the filling is.
-    elements = np.arange(len(column.array)).reshape(len(column), *column.shape)
-    places = np.pad(elements, widths, constant_values=-1).ravel()
-    array = pc.fill_null(column.array.take(pa.array(places, mask=places < 0)), b"")
-    return Blobs(column.datatype, array, _resized(config, column.shape), len(column))
+    return Dense(np.pad(column.values, widths, constant_values=fill))
 
 
-def _padded_ragged(config: hook_pb2.Pad, column: Ragged) -> Column:
+def _padded_ragged(config: hook_pb2.Pad, column: Ragged, fill: npt.NDArray[Any]) -> Dense | Ragged:
     """Pads every row at once.
 
     In row-major order a row is ``prod(shape[:axis])`` blocks of ``prod(shape[axis:])`` elements, and padding makes each
@@ -146,7 +149,6 @@ def _padded_ragged(config: hook_pb2.Pad, column: Ragged) -> Column:
     blocks = np.prod(column.shapes[:, : config.axis], axis=1, dtype=np.int64)
     lengths = np.repeat(np.prod(column.shapes[:, config.axis :], axis=1, dtype=np.int64), blocks)
     new_lengths = np.repeat(np.prod(shapes[:, config.axis :], axis=1, dtype=np.int64), blocks)
-    fill = np.array(config.value).astype(column.values.dtype)
     values = np.full(int(new_lengths.sum()), fill)
     values[np.arange(len(column.values)) + np.repeat(_starts(new_lengths) - _starts(lengths), lengths)] = column.values
     if not len(column):

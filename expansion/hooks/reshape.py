@@ -14,7 +14,7 @@ from expansion.contract._gen import hook_pb2
 from expansion.contract.fields import Field
 from expansion.errors import BadRows, Problem
 from expansion.hooks.demands import Demands, required
-from expansion.tensors.columns import Blobs, Column, Columns, Dense, Ragged
+from expansion.tensors.columns import Blobs, Column, Columns, Dense, Ragged, RaggedBlobs
 
 TAKES_RAGGED = True
 
@@ -50,7 +50,7 @@ def build(config: hook_pb2.Reshape) -> Callable[[Columns], Columns]:
 
 
 def _reshaped(name: str, column: Column, shape: tuple[int, ...]) -> Column:
-    if isinstance(column, Ragged):
+    if isinstance(column, (Ragged, RaggedBlobs)):
         return _reshaped_ragged(name, column, shape)
     size = math.prod(column.shape)
     if not _fits(size, shape):  # a column of unknown sizes whose rows happen to have one
@@ -61,16 +61,18 @@ def _reshaped(name: str, column: Column, shape: tuple[int, ...]) -> Column:
     return Dense(column.values.reshape(len(column), *row_shape))
 
 
-def _reshaped_ragged(name: str, column: Ragged, shape: tuple[int, ...]) -> Column:
+def _reshaped_ragged(name: str, column: Ragged | RaggedBlobs, shape: tuple[int, ...]) -> Column:
     sizes = np.diff(column.offsets)
     fixed = _fixed_size(shape)
     if -1 not in shape:
         _reject(name, sizes, sizes != fixed, shape)
+        if isinstance(column, RaggedBlobs):
+            return Blobs(column.datatype, column.array, shape, len(column))
         return Dense(column.values.reshape(len(column), *shape))
     _reject(name, sizes, sizes % fixed != 0, shape)
     shapes = np.tile(np.array(shape, np.int32), (len(column), 1))
     shapes[:, shape.index(-1)] = sizes // fixed
-    return Ragged(column.values, shapes)
+    return replace(column, shapes=shapes)
 
 
 def _reject(name: str, sizes: npt.NDArray[np.integer], bad: npt.NDArray[np.bool_], shape: Sequence[int]) -> None:

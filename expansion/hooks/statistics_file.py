@@ -56,7 +56,7 @@ def read(uri: str, names: Iterable[str]) -> dict[str, Statistics]:
     content = read_on_worker(uri)
     try:
         by_column = json.loads(content)
-    except ValueError as error:  # of UTF-8, or of JSON
+    except (ValueError, RecursionError) as error:  # of UTF-8, or of JSON
         raise SystemicError(
             f"the file of statistics {uri!r} is not JSON{looks_like(content[:64])}: {first_line(error)}"
         ) from error

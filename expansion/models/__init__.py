@@ -13,6 +13,8 @@ from typing import Any, Protocol, cast
 from expansion.contract._gen import model_pb2
 from expansion.contract.permissions import Permission
 from expansion.errors import ConfigError, Problem
+from expansion.models import stacks
+from expansion.models.pinned import build_pinned
 from expansion.models.runtime import Runtime
 from expansion.models.signature import Model, Signature
 
@@ -27,11 +29,17 @@ NAMES = (
     "huggingface",
     "open_inference",
     "vertex_ai",
+    "vllm",
+    "embedding_service",
 )
 
 
 class ModelModule(Protocol):
-    """What every framework's module provides. ``config`` is its own message, as OnnxModel is for onnx.py."""
+    """What every framework's module provides. ``config`` is its own message, as OnnxModel is for onnx.py.
+
+    A module may have ``UNFIT`` besides: why fields of Model, by name, make no sense for its framework. One whose models
+    are single files says so by ``is_one_file(config)``.
+    """
 
     def check(self, config: Any) -> Iterator[Problem]:
         """Yields what is wrong with the message by itself; paths are relative to it. Reads no file."""
@@ -56,6 +64,18 @@ class ModelModule(Protocol):
         Raises:
             SystemicError: The model does not load, or the framework is not installed.
         """
+
+
+def build(model: model_pb2.Model, runtime: Runtime) -> Model:
+    """Loads a model; see ModelModule.
+
+    Raises:
+        SystemicError: It does not load, or this process has loaded a framework that does not go together with its own.
+    """
+    name, message = framework(model)
+    stacks.claim(name)
+    build_it = module_of(model).build
+    return build_pinned(build_it, message, runtime, model.sha256) if model.sha256 else build_it(message, runtime)
 
 
 def framework(model: model_pb2.Model) -> tuple[str, Any]:

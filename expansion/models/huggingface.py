@@ -8,7 +8,6 @@ JSON, text and safetensors files, into the hub's own cache, and check them as th
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -19,7 +18,9 @@ from expansion.contract.permissions import Permission
 from expansion.contract.problems import did_you_mean
 from expansion.errors import ConfigError, Problem, SystemicError, first_line
 from expansion.files import local_copy
+from expansion.models import hub
 from expansion.models.huggingface_files import read_files
+from expansion.models.pytorch_gpu import pick_device
 from expansion.models.runtime import Runtime
 from expansion.models.signature import Model, Signature
 
@@ -34,17 +35,12 @@ _TASKS = {
         {"text": Field("text", "STRING")}, {"generated_text": Field("generated_text", "STRING")}
     ),
 }
-_HUB = "hf://"
-_HUB_NAME = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w][\w./-]*))?", re.ASCII)
 _DOWNLOADED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")  # neither code nor pickles
 
 
 def check(config: model_pb2.HuggingFaceModel) -> Iterator[Problem]:
     """Yields what is wrong with the message by itself."""
-    if not config.uri:
-        yield Problem("uri", "missing; expected a model's directory, or hf://ORGANISATION/NAME")
-    elif config.uri.startswith(_HUB) and not _HUB_NAME.fullmatch(config.uri[len(_HUB) :]):
-        yield Problem("uri", f"got {config.uri[:200]!r}; expected hf://ORGANISATION/NAME or …@REVISION")
+    yield from hub.check_uri(config.uri)
     if config.task not in _TASKS:
         got = f"unknown task {config.task!r}" if config.task else "missing"
         yield Problem("task", f"{got}; {did_you_mean(config.task, _TASKS)}")
@@ -64,7 +60,7 @@ def permissions(config: model_pb2.HuggingFaceModel) -> Iterator[Permission]:
 def signature(config: model_pb2.HuggingFaceModel) -> Signature:
     """Returns what the task takes and gives; of a directory also the size of embeddings."""
     read = _TASKS[config.task]
-    if config.uri.startswith(_HUB):
+    if hub.is_of_hub(config.uri):
         return read
     files = read_files(config.uri, config.task)
     if config.task != "sentence-embedding":
@@ -91,7 +87,7 @@ def build(config: model_pb2.HuggingFaceModel, runtime: Runtime = Runtime()) -> M
             f"{error.name or 'transformers'} is missing; install beam-ml-expansion[huggingface] on the workers"
         ) from error
 
-    device = runtime.pick_device(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    device = pick_device(runtime)
     torch.set_num_threads(runtime.thread_count())
     with _directory(config.uri, runtime.files_change) as path:
         try:
@@ -112,13 +108,13 @@ def _directory(uri: str, private: bool) -> AbstractContextManager[Path]:
     Raises:
         SystemicError: They can't be read.
     """
-    if not uri.startswith(_HUB):
+    model = hub.read_uri(uri)
+    if model is None:
         return local_copy(uri, private)
     from huggingface_hub import snapshot_download
 
-    name, _, revision = uri.removeprefix(_HUB).partition("@")
     try:
-        path = snapshot_download(name, revision=revision or None, allow_patterns=list(_DOWNLOADED))
+        path = snapshot_download(model.name, revision=model.revision or None, allow_patterns=list(_DOWNLOADED))
     except Exception as error:  # of the network, of the hub, or of the cache
         raise SystemicError(f"can't download {uri!r} from the hub: {first_line(error)}") from error
     return nullcontext(Path(path))

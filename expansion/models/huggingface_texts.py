@@ -15,7 +15,7 @@ import torch
 import transformers
 
 from expansion.errors import BadRows, SystemicError
-from expansion.models.pytorch_errors import resource_errors
+from expansion.models.pytorch_gpu import errors_of_pytorch
 
 Tokens = dict[str, list[list[int]]]
 
@@ -112,7 +112,7 @@ def inference() -> Iterator[None]:
 
     Raises:
         MemoryError: There is too little of it, on the CPU or a GPU.
-        SystemicError: The GPU fails.
+        DeviceFailed: The GPU fails.
     """
-    with resource_errors(), torch.inference_mode():
+    with errors_of_pytorch(), torch.inference_mode():
         yield

@@ -6,15 +6,13 @@ https://keras.io/guides/serialization_and_saving/
 
 from __future__ import annotations
 
-import json
-import zipfile
-import zlib
 from collections.abc import Mapping
 from typing import Any, BinaryIO, NamedTuple
 
 from expansion.contract.fields import NUMPY_DTYPES, Field
-from expansion.files import looks_like
+from expansion.models.zip_archive import ZipArchive, ZipFileError
 
+_CONFIG = "config.json"
 _MAX_CONFIG_BYTES = 16 << 20  # the layers of large models take 1 or 2 MiB
 _DATATYPES = {dtype.name: datatype for datatype, dtype in NUMPY_DTYPES.items()}
 
@@ -62,25 +60,15 @@ def read_inputs(file: BinaryIO) -> KerasInputs | None:
 
 
 def _config(file: BinaryIO) -> Mapping[str, Any]:
-    head = file.read(64)
-    if not head.startswith(b"PK"):
-        raise KerasFileError(f"it is no zip file{looks_like(head)}")
     try:
-        archive = zipfile.ZipFile(file)
-        if "config.json" not in archive.namelist():
-            raise KerasFileError("it is a zip file without config.json, and none that Keras writes")
-        with archive.open("config.json") as part:
-            content = part.read(_MAX_CONFIG_BYTES + 1)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
-        raise KerasFileError(f"it is a damaged zip file, or a part of one ({error})") from error
-    if len(content) > _MAX_CONFIG_BYTES:
-        raise KerasFileError(f"its config.json has more than {_MAX_CONFIG_BYTES} bytes")
-    try:
-        config = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise KerasFileError("its config.json is no JSON") from error
+        archive = ZipArchive(file)
+        if _CONFIG not in archive:
+            raise KerasFileError(f"it is a zip file without {_CONFIG}, and none that Keras writes")
+        config = archive.json(_CONFIG, _MAX_CONFIG_BYTES)
+    except ZipFileError as error:
+        raise KerasFileError(str(error)) from error
     if not isinstance(config, dict):
-        raise KerasFileError("its config.json describes no model")
+        raise KerasFileError(f"its {_CONFIG} describes no model")
     return config
 
 

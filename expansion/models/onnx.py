@@ -15,7 +15,8 @@ from expansion.contract.permissions import Permission
 from expansion.errors import ConfigError, Problem, SystemicError, first_line
 from expansion.files import local_file, open_on_host
 from expansion.models.onnx_graph import Graph, check_graph
-from expansion.models.onnx_session import check_session, make_session
+from expansion.models.onnx_session import check_session, giving_back, make_session
+from expansion.models.resource_errors import resource_error
 from expansion.models.runtime import Runtime
 from expansion.models.signature import Signature
 from expansion.tensors.arrays import stack
@@ -33,6 +34,11 @@ def check(config: model_pb2.OnnxModel) -> Iterator[Problem]:
 def permissions(config: model_pb2.OnnxModel) -> Iterator[Permission]:
     """Yields nothing: an ONNX file holds tensors and operators, and no code."""
     yield from ()
+
+
+def is_one_file(config: model_pb2.OnnxModel) -> bool:
+    """Says that a model is always one file."""
+    return True
 
 
 def signature(config: model_pb2.OnnxModel) -> Signature:
@@ -75,6 +81,8 @@ class OnnxRuntimeModel:
     def __init__(self, session: Any, graph: Graph):
         self._session = session
         self._graph = graph
+        self._giving_back = giving_back(session)
+        self._is_short = False  # whether the last call was too large, and what the next one leaves is to be given back
 
     def run(self, inputs: Mapping[str, Columns], outputs: Sequence[str]) -> dict[str, Column]:
         """Runs the model on a batch; row by row if the model takes one row at a time."""
@@ -92,17 +100,29 @@ class OnnxRuntimeModel:
 
     def _call(self, feed: Mapping[str, npt.NDArray[Any]], outputs: Sequence[str]) -> list[npt.NDArray[Any]]:
         try:
-            results = self._session.run(list(outputs), feed)
+            results = self._run_session(list(outputs), feed)
         except Exception as error:
             reason = first_line(error)
-            if "allocate memory" in reason or "out of memory" in reason:
-                raise MemoryError(reason) from error
-            if "CUDA failure" in reason or "CUDA error" in reason:
-                raise SystemicError(f"the GPU failed: {reason}") from error
+            found = resource_error(str(error), reason)
+            if found:
+                self._is_short = isinstance(found, MemoryError)
+                raise found from error
             if type(error).__module__.startswith("onnxruntime."):
                 raise ValueError(reason) from error
             raise
         for name, result in zip(outputs, results, strict=True):
             if not isinstance(result, np.ndarray):
                 raise SystemicError(self._graph.signature.notes.get(name, f"output {name!r} is no tensor"))
-        return list(results)
+        return results
+
+    def _run_session(self, outputs: list[str], feed: Mapping[str, npt.NDArray[Any]]) -> list[Any]:
+        """Runs the session; after a call that ran out of memory it has it give back what it does not use."""
+        if self._is_short:
+            self._is_short = False
+            try:
+                return list(self._session.run(outputs, feed, self._giving_back))
+            except Exception as error:
+                if "memory arena shrink list" not in str(error):
+                    raise
+                # This build of ONNX Runtime can't do it on such a device.
+        return list(self._session.run(outputs, feed))

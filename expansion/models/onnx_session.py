@@ -15,7 +15,7 @@ from typing import Any
 from expansion.contract._gen import model_pb2
 from expansion.contract.problems import did_you_mean
 from expansion.errors import Problem, SystemicError
-from expansion.models.runtime import Runtime, cuda_gpu_count
+from expansion.models.runtime import GET_A_GPU, Runtime, cuda_gpu_count
 
 _LOG = logging.getLogger(__name__)
 
@@ -117,8 +117,10 @@ def make_session(path: Path, config: model_pb2.OnnxModel, runtime: Runtime) -> A
     available = onnxruntime.get_available_providers()
     gpu_count = cuda_gpu_count() if _ON_CUDA.intersection(available) else 0
     providers = choose_providers(config.providers, runtime, available, gpu_count)
+    if any(options for _, options in providers) and hasattr(onnxruntime, "preload_dlls"):
+        onnxruntime.preload_dlls()  # CUDA and cuDNN, where they are installed as packages of Python
     session = onnxruntime.InferenceSession(str(path), _options(config, runtime), providers=providers)
-    _check_started([name for name, _ in providers], session.get_providers(), runtime)
+    _check_started(config.uri, [name for name, _ in providers], session.get_providers(), runtime, gpu_count)
     return session
 
 
@@ -152,6 +154,21 @@ def choose_providers(
     return [(name, options if name in _ON_CUDA else {}) for name in named]
 
 
+def giving_back(session: Any) -> Any:
+    """Returns options for a run of a session after which it gives back memory that it has and does not use.
+
+    It keeps it otherwise, in pieces of sizes that a smaller batch may have no use for, and other processes neither.
+    """
+    import onnxruntime
+
+    arenas = ["cpu:0"]
+    if "CUDAExecutionProvider" in session.get_providers():
+        arenas.append(f"gpu:{session.get_provider_options()['CUDAExecutionProvider'].get('device_id', 0)}")
+    options = onnxruntime.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", ";".join(arenas))
+    return options
+
+
 def _options(config: model_pb2.OnnxModel, runtime: Runtime) -> Any:
     import onnxruntime
 
@@ -169,7 +186,7 @@ def _options(config: model_pb2.OnnxModel, runtime: Runtime) -> Any:
     return options
 
 
-def _check_started(wanted: Sequence[str], started: Collection[str], runtime: Runtime) -> None:
+def _check_started(uri: str, wanted: Sequence[str], started: Collection[str], runtime: Runtime, gpu_count: int) -> None:
     """Says which providers ONNX Runtime went on without, which it only warns of.
 
     Raises:
@@ -178,9 +195,10 @@ def _check_started(wanted: Sequence[str], started: Collection[str], runtime: Run
     missing = [name for name in wanted if name not in started]
     if not missing:
         return
-    reason = (
-        f"ONNX Runtime can't start {', '.join(missing)}; install the CUDA, cuDNN and TensorRT that it was built for"
-    )
+    fix = "install the CUDA, cuDNN and TensorRT that it was built for"
+    if _ON_CUDA.issuperset(missing) and not gpu_count:
+        fix = f"this worker has no GPU that CUDA shows; {GET_A_GPU}; or leave providers out"
+    reason = f"ONNX Runtime can't start {', '.join(missing)}: {fix}"
     if runtime.device.startswith("cuda") and not _ON_CUDA.intersection(started):
         raise SystemicError(reason)
-    _LOG.warning("%s. The model runs on %s", reason, ", ".join(started))
+    _LOG.warning("%s runs on %s. %s", uri, ", ".join(started), reason)

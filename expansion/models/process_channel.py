@@ -9,7 +9,7 @@ A conversation, of which a client has one with each copy of the model for each c
 
     client: HELLO content        model: READY pid | FAILED reason | GONE (it is about to end; ask again)
     client: WANT                 model: TURN, when it is this client's turn
-    client: RUN (inputs, outputs)   model: RESULT columns | ERROR exception
+    client: RUN (inputs, outputs)   model: RESULT (columns, bytes in use on GPUs) | ERROR exception
          or NO, when another copy was faster
 """
 
@@ -20,18 +20,23 @@ import pickle
 import select
 import socket
 import struct
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from expansion.contract._gen import model_pb2
 from expansion.errors import BadRows, SystemicError, first_line
-from expansion.tensors.columns import Blobs, Column, Columns
+from expansion.models.runtime import Runtime
+from expansion.models.signature import Model
+from expansion.tensors.columns import Blobs, Column, Columns, RaggedBlobs
 
 HELLO, READY, FAILED, GONE = "hello", "ready", "failed", "gone"
 WANT, TURN, NO, RUN, RESULT, ERROR = "want", "turn", "no", "run", "result", "error"
+
+Build = Callable[[model_pb2.Model, Runtime], Model]
 
 _HEAD = struct.Struct("<IQ")
 _INLINE_BYTES = 1 << 16  # below it, copying costs less than a system call
@@ -43,12 +48,14 @@ class Start:
 
     Attributes:
         config: The Model message, serialised.
+        build: What makes of it what the process runs.
         copies: Number of copies on this machine, among which the cores are divided.
         content: What was at the model's URI: a fingerprint, empty if unknown.
         warm_up: Inputs and outputs of a run to make before the first call.
     """
 
     config: bytes
+    build: Build
     copies: int
     content: str
     warm_up: tuple[Mapping[str, Columns], Sequence[str]] | None
@@ -127,9 +134,9 @@ def compact(columns: Mapping[str, Column]) -> dict[str, Column]:
 
 
 def _compact(column: Column) -> Column:
-    if not isinstance(column, Blobs) or column.array.get_total_buffer_size() <= column.array.nbytes:
+    if not isinstance(column, (Blobs, RaggedBlobs)) or column.array.get_total_buffer_size() <= column.array.nbytes:
         return column
-    return Blobs(column.datatype, pa.concat_arrays([column.array]), column.shape, column.row_count)
+    return replace(column, array=pa.concat_arrays([column.array]))
 
 
 def compact_inputs(inputs: Mapping[str, Columns]) -> dict[str, Columns]:

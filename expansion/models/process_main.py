@@ -3,13 +3,15 @@
 
 ``python -m expansion.models.process_main LOCK LISTENER STEM`` is started by process_copy.py, with two open files (the
 lock that says that this copy is running, and the socket that it listens on) and, on standard input, what to load. It
-serves one call at a time, in the order in which clients ask, and ends when none has been connected for GRACE_SECS.
+serves one call at a time, in the order in which clients ask, and ends when none has been connected for GRACE_SECS, or
+once a GPU has failed for it.
 """
 
 from __future__ import annotations
 
 import collections
 import contextlib
+import io
 import logging
 import os
 import pickle
@@ -22,10 +24,11 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from expansion import models
 from expansion.contract._gen import model_pb2
-from expansion.errors import BadRows, SystemicError, first_line
+from expansion.errors import BadRows, DeviceFailed, SystemicError, first_line
+from expansion.models.device_memory import device_memory_bytes
 from expansion.models.process_channel import (
     ERROR,
     FAILED,
@@ -59,7 +62,9 @@ _LOG = logging.getLogger(__name__)
 def main() -> None:
     """Loads the model and serves it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the workers; this process ends after them
+    sys.stdout, sys.stderr = _text_output(1), _text_output(2)
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("expansion").setLevel(logging.INFO)
     threading.Thread(target=_drop_output_that_nobody_reads, daemon=True).start()
     lock, listener, stem = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     for descriptor in (lock, listener):
@@ -76,6 +81,8 @@ def main() -> None:
     else:
         server.serve(model, start.content)
         server.close(GONE)
+        if hasattr(model, "close"):
+            model.close()
     with contextlib.suppress(FileNotFoundError):
         os.unlink(f"{stem}.lock")  # still locked, and only now to be forgotten: see processes.py
     for stream in (sys.stdout, sys.stderr):
@@ -95,7 +102,7 @@ def load(start: Start) -> Model:
     # raise SystemicError while it has less memory free than the model needs.
     refreshes = config.refresh_interval_secs > 0
     runtime = Runtime(config.device, config.threads, max(1, cores() // start.copies), refreshes)
-    model = models.module_of(config).build(models.framework(config)[1], runtime)
+    model = start.build(config, runtime)
     if start.warm_up:
         warm_up(model, *start.warm_up)
     return model
@@ -119,6 +126,7 @@ class ModelServer:
     def serve(self, model: Model, content: str) -> None:
         """Serves until no client has been connected for GRACE_SECS, or one comes alone for other content than this.
 
+        Once the GPU has failed, it can't be used from here any more: then the next call is another process's.
         Clients of one job share what the first of them loaded, even if it has changed since.
         """
         threading.Thread(target=self._end_calls_that_nobody_waits_for, daemon=True).start()
@@ -135,8 +143,8 @@ class ModelServer:
                         return
                 elif self._hears(key.fileobj):
                     self._waiting.append(key.fileobj)
-            if self._waiting:
-                self._serve(self._waiting.popleft(), model)
+            if self._waiting and not self._serve(self._waiting.popleft(), model):
+                return
 
     def close(self, kind: str, value: object = None) -> None:
         """Lets nobody connect any more, and tells those who have, and got no answer yet, what ``kind`` says."""
@@ -192,20 +200,22 @@ class ModelServer:
             return False
         return True
 
-    def _serve(self, client: Channel, model: Model) -> None:
-        """Gives a client its turn."""
+    def _serve(self, client: Channel, model: Model) -> bool:
+        """Gives a client its turn; returns False if the model can't be used after it."""
+        failure = None
         try:
             client.send(TURN)
             kind, call = client.receive()
             if kind != NO:
                 self._caller = client
-                answer = _call(model, *call)
+                answer, failure = _call(model, *call)
                 self._caller = None
                 client.send(*answer)
         except OSError:  # it is gone, or takes too long
             client.close()
         else:
             self._selector.register(client, selectors.EVENT_READ)
+        return not isinstance(failure, DeviceFailed)
 
     def _end_calls_that_nobody_waits_for(self) -> None:
         """Ends the process once a call goes on GRACE_SECS after its client has gone, or has given it up.
@@ -234,13 +244,16 @@ class ModelServer:
         return False
 
 
-def _call(model: Model, inputs: Mapping[str, Columns], outputs: Sequence[str]) -> tuple[str, object]:
+def _call(
+    model: Model, inputs: Mapping[str, Columns], outputs: Sequence[str]
+) -> tuple[tuple[str, object], Exception | None]:
+    """Runs the model; returns the answer, and what it raised."""
     try:
-        return RESULT, compact(model.run(inputs, outputs))
+        return (RESULT, (compact(model.run(inputs, outputs)), device_memory_bytes())), None
     except Exception as error:
         if not isinstance(error, _EXPECTED):
             _LOG.exception("the model failed")
-        return ERROR, encode_error(error)
+        return (ERROR, encode_error(error)), error
 
 
 def _is_same_user(connection: socket.socket) -> bool:
@@ -252,11 +265,28 @@ def _is_same_user(connection: socket.socket) -> bool:
     return bool(user == os.getuid())
 
 
-def _drop_output_that_nobody_reads() -> None:
-    """Waits until the worker that reads this process's output is gone; from then on, output goes nowhere.
+class _Output(io.FileIO):
+    """Standard output, which the worker that started this process reads until it is gone: what comes later is dropped.
 
     Otherwise a model that prints something would fail.
     """
+
+    def write(self, data: Any, /) -> int:
+        """Writes as files do."""
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            return memoryview(data).nbytes
+
+
+def _text_output(descriptor: int) -> io.TextIOWrapper:
+    """Returns what Python's code prints to."""
+    output = io.BufferedWriter(_Output(descriptor, "w", closefd=False))
+    return io.TextIOWrapper(output, errors="backslashreplace", line_buffering=True)
+
+
+def _drop_output_that_nobody_reads() -> None:
+    """Waits until the worker that reads this process's output is gone; from then on, all output goes nowhere."""
     poll = select.poll()
     poll.register(2, 0)  # errors are always reported: there is no reader any more
     poll.poll()

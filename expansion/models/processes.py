@@ -23,7 +23,7 @@ import hashlib
 import multiprocessing.connection
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,7 @@ from expansion.models.process_channel import (
     NO,
     RUN,
     WANT,
+    Build,
     Channel,
     Start,
     compact_inputs,
@@ -52,6 +53,8 @@ def connect(
     model: model_pb2.Model,
     copies: int,
     warm_up: tuple[Mapping[str, Columns], Sequence[str]] | None = None,
+    build: Build = models.build,
+    note_device_memory: Callable[[int], None] = lambda count: None,
 ) -> ProcessModel:
     """Connects to the copies of a model on this machine, starting those that do not run; waits until they are loaded.
 
@@ -63,6 +66,9 @@ def connect(
         model: The configuration, the same for all who share the copies.
         copies: Their number, at least 1.
         warm_up: Inputs and outputs of a run that each copy makes when it has loaded the model. Default: none.
+        build: An importable function that makes of the configuration what the processes run; one that has ``close`` is
+            closed before its process ends. Default: the model.
+        note_device_memory: Gets the bytes that the process which ran a batch has in use on GPUs, after each.
 
     Returns:
         A model that runs where a copy is free; see expansion.models.signature.Model.
@@ -78,9 +84,9 @@ def connect(
     content = _content(uri)
     version = content if model.refresh_interval_secs else ""
     key = hashlib.sha256("\0".join((sys.executable, place, version)).encode() + config).hexdigest()
-    start = Start(config, copies, content, warm_up)
+    start = Start(config, build, copies, content, warm_up)
     env_vars = dict(model.env_vars)
-    connected = ProcessModel([Copy(stem, start, env_vars) for stem in stems(key, copies)])
+    connected = ProcessModel([Copy(stem, start, env_vars) for stem in stems(key, copies)], note_device_memory)
     connected.wait_until_loaded()
     return connected
 
@@ -88,8 +94,9 @@ def connect(
 class ProcessModel:
     """A model in other processes. Used by several threads at once, each on a lane of its own."""
 
-    def __init__(self, copies: Sequence[Copy]):
+    def __init__(self, copies: Sequence[Copy], note_device_memory: Callable[[int], None]):
         self._copies = copies
+        self._note_device_memory = note_device_memory
         self._free: list[_Lane] = []
 
     def wait_until_loaded(self) -> None:
@@ -131,7 +138,9 @@ class ProcessModel:
         self._free.append(lane)
         if kind == ERROR:
             raise decode_error(value)
-        result: dict[str, Column] = value
+        result: dict[str, Column]
+        result, device_memory = value
+        self._note_device_memory(device_memory)
         return result
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,6 @@ from expansion.contract.problems import did_you_mean
 from expansion.errors import ConfigError, Problem, SystemicError, first_line
 from expansion.files import local_file, open_on_host
 from expansion.imports import check_arguments, check_name, construct
-from expansion.models.pytorch_errors import resource_errors
 from expansion.models.pytorch_file import (
     EXPORT,
     SAFETENSORS,
@@ -30,6 +30,7 @@ from expansion.models.pytorch_file import (
     exported_interface,
     kind_of,
 )
+from expansion.models.pytorch_gpu import errors_of_pytorch, on, pick_device
 from expansion.models.runtime import Runtime
 from expansion.models.signature import Signature
 from expansion.tensors.arrays import stack
@@ -63,6 +64,11 @@ def permissions(config: model_pb2.PyTorchModel) -> Iterator[Permission]:
         instead = "a TorchScript file or an exported program, which needs no class"
         reason = "is imported and run by workers"
         yield Permission("model_class", "--allow-import", config.model_class, reason, instead)
+
+
+def is_one_file(config: model_pb2.PyTorchModel) -> bool:
+    """Says that a model is always one file."""
+    return True
 
 
 def signature(config: model_pb2.PyTorchModel) -> Signature:
@@ -116,14 +122,16 @@ def build(config: model_pb2.PyTorchModel, runtime: Runtime = Runtime()) -> PyTor
     except ImportError as error:
         raise SystemicError("torch is missing; install beam-ml-expansion[pytorch] on the workers") from error
 
-    device = runtime.pick_device(torch.cuda.device_count())
+    device = pick_device(runtime)
     torch.set_num_threads(runtime.thread_count())
+    warnings.filterwarnings("ignore", "The given NumPy array is not writ")  # it is copied to the GPU, or before
     with local_file(config.uri, private=runtime.files_change) as path:
         try:
             with path.open("rb") as file:
                 kind = kind_of(file)
                 interface = exported_interface(file) if kind == EXPORT else _declared(config)
-            module = _load(config, kind, path, device)
+            with on(device):
+                module = _load(config, kind, path, device)
         except SystemicError:
             raise
         except PyTorchFileError as error:
@@ -147,11 +155,13 @@ def _parameters(module: Any, interface: Interface) -> frozenset[str]:
 
 def _load(config: model_pb2.PyTorchModel, kind: str, path: Path, device: str) -> Any:
     import torch
+    from torch.export.passes import move_to_device_pass
 
     if kind == TORCHSCRIPT:
         module = torch.jit.load(path, map_location=device)
     elif kind == EXPORT:
-        module = torch.export.load(path).module()
+        # Devices are written into its operations too, as of torch.arange: those of the machine where it was exported.
+        module = move_to_device_pass(torch.export.load(path), device).module()
     else:
         module = construct(config.model_class, config.class_arguments)
         module.load_state_dict(_weights(kind, path))
@@ -197,7 +207,8 @@ class PyTorchModule:
     def run(self, inputs: Mapping[str, Columns], outputs: Sequence[str]) -> dict[str, Column]:
         """Runs the module on a batch; row by row if it was exported for one row."""
         try:
-            with resource_errors():  # GPUs fail when data is copied there, or when results are fetched, as well
+            # GPUs fail when data is copied there, or when results are fetched, as well.
+            with errors_of_pytorch(), on(self._device):
                 return self._run(inputs, outputs)
         except RuntimeError as error:  # most are about the rows
             raise ValueError(_reason(error)) from error
@@ -217,8 +228,10 @@ class PyTorchModule:
         import torch
 
         array = stack(columns, field)
-        # PyTorch warns of arrays that can't be written to, as those from the wire are.
-        tensor = torch.from_numpy(array if array.flags.writeable else array.copy()).to(self._device)
+        # Modules may write to what they get, and arrays from the wire can't be written to. A GPU gets a copy anyway.
+        if self._device == "cpu" and not array.flags.writeable:
+            array = array.copy()
+        tensor = torch.from_numpy(array).to(self._device)
         return tensor.to(self._dtype) if self._dtype is not None and tensor.is_floating_point() else tensor
 
     def _call(self, feed: Sequence[Any]) -> list[Any]:

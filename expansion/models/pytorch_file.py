@@ -7,21 +7,19 @@ https://docs.pytorch.org/docs/stable/export/pt2_archive.html, https://huggingfac
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple
 
 from expansion.contract.fields import Field
 from expansion.files import looks_like
+from expansion.models.zip_archive import ZipArchive, ZipFileError
 
 TORCHSCRIPT, EXPORT, STATE_DICT, SAFETENSORS = "torchscript", "exported program", "state_dict", "safetensors"
 
-# The graph of a model of a billion parameters has a few MB: about 1,200 bytes for each operation, with 25 of JSON's
-# objects and arrays, each of which takes 60 bytes in memory.
+# What the graph of an exported program is called, by versions of PyTorch.
+_GRAPHS = ("/models/model.json", "serialized_exported_program.json")
+# The graph of a model of a billion parameters has a few MB: about 1,200 bytes for each operation.
 _MAX_GRAPH_BYTES = 32 * 1024 * 1024
-_MAX_GRAPH_CONTAINERS = 1 << 20
-# The directory of a zip file has about 100 bytes for each tensor, and takes six times as much in memory.
-_MAX_DIRECTORY_BYTES = 16 * 1024 * 1024
 _MAX_HEADER_BYTES = 100 * 1000 * 1000  # safetensors' own limit
 
 # ScalarType of torch/_export/serde/schema.py.
@@ -58,8 +56,8 @@ def kind_of(file: BinaryIO) -> str:
     """
     head = file.read(64)
     if head.startswith(b"PK"):
-        names = _archive(file).namelist()
-        if any(name.endswith(("/models/model.json", "serialized_exported_program.json")) for name in names):
+        names = _archive(file).names
+        if any(name.endswith(_GRAPHS) for name in names):
             return EXPORT
         if any(name.endswith("/constants.pkl") for name in names):
             return TORCHSCRIPT
@@ -111,46 +109,20 @@ def exported_interface(file: BinaryIO) -> Interface:
     return Interface([field for field, _ in found], [field for field, _ in made], keywords, batch_size)
 
 
-class _Bounded:
-    """A file of which no more is read at once than a directory may have: zipfile reads it as a whole."""
-
-    def __init__(self, file: BinaryIO):
-        self._file = file
-        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
-
-    def read(self, size: int = -1) -> bytes:
-        """Reads as the file does.
-
-        Raises:
-            PyTorchFileError: It would be too much.
-        """
-        data = self._file.read(size if 0 <= size <= _MAX_DIRECTORY_BYTES else _MAX_DIRECTORY_BYTES + 1)
-        if len(data) > _MAX_DIRECTORY_BYTES:
-            raise PyTorchFileError(f"its zip directory has more than {_MAX_DIRECTORY_BYTES} bytes")
-        return data
-
-
-def _archive(file: BinaryIO) -> zipfile.ZipFile:
+def _archive(file: BinaryIO) -> ZipArchive:
     try:
-        return zipfile.ZipFile(cast(BinaryIO, _Bounded(file)))
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise PyTorchFileError(f"it is a damaged zip file, or a part of one ({error})") from error
+        return ZipArchive(file)
+    except ZipFileError as error:
+        raise PyTorchFileError(str(error)) from error
 
 
 def _graph(file: BinaryIO) -> Mapping[str, Any]:
     archive = _archive(file)
-    endings = ("/models/model.json", "serialized_exported_program.json")
-    entry = next(info for info in archive.infolist() if info.filename.endswith(endings))
-    if entry.file_size > _MAX_GRAPH_BYTES:
-        raise PyTorchFileError(f"its graph has {entry.file_size} bytes; at most {_MAX_GRAPH_BYTES} are read")
+    name = next(name for name in archive.names if name.endswith(_GRAPHS))
     try:
-        with archive.open(entry) as part:
-            content = part.read(_MAX_GRAPH_BYTES + 1)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, OSError) as error:
-        raise PyTorchFileError(f"its graph is damaged ({error})") from error
-    if content.count(b"[") + content.count(b"{") > _MAX_GRAPH_CONTAINERS:
-        raise PyTorchFileError(f"its graph has more than {_MAX_GRAPH_CONTAINERS} objects and arrays")
-    graph: Mapping[str, Any] = json.loads(content)["graph_module"]
+        graph: Mapping[str, Any] = archive.json(name, _MAX_GRAPH_BYTES)["graph_module"]
+    except ZipFileError as error:
+        raise PyTorchFileError(str(error)) from error
     return graph
 
 

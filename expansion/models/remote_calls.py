@@ -84,7 +84,7 @@ class RemoteCalls:
 
     def __init__(self, calls: model_pb2.RemoteCalls, server: str, clock: Clock = _SYSTEM_CLOCK):
         self.timeout_secs: float = calls.timeout_secs or DEFAULT_TIMEOUT_SECS
-        self._max_attempts = calls.max_attempts or DEFAULT_MAX_ATTEMPTS
+        self.max_attempts: int = calls.max_attempts or DEFAULT_MAX_ATTEMPTS
         self._backoff_secs = calls.backoff_secs or DEFAULT_BACKOFF_SECS
         self._max_rows = calls.max_rows_per_request
         self._rate = RateLimit(calls.max_requests_per_second, clock)
@@ -138,7 +138,7 @@ class RemoteCalls:
             SystemicError: No attempt succeeded.
             Exception: Whatever else ``attempt`` raises.
         """
-        for count in range(1, self._max_attempts + 1):
+        for count in range(1, self.max_attempts + 1):
             self._rate.wait()
             self._metrics.requests.inc()
             if count > 1:
@@ -147,7 +147,7 @@ class RemoteCalls:
             try:
                 return attempt(count)
             except Unavailable as error:
-                if count == self._max_attempts:
+                if count == self.max_attempts:
                     reason = f"{self._server} failed {count} time(s), the last time with: {error}"
                     fix = "see to the server, or allow more attempts with calls.max_attempts"
                     raise SystemicError(f"{reason}; {fix}") from error

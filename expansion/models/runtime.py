@@ -4,12 +4,20 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from expansion.errors import SystemicError
+
+_LOG = logging.getLogger(__name__)
+_NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE, also where CUDA_VISIBLE_DEVICES hides all of them
+GET_A_GPU = (
+    "run it where there are GPUs and their drivers: in another environment, or with resource_hints.accelerator on "
+    "runners that can give one, such as Dataflow"
+)
 
 
 @dataclass(frozen=True)
@@ -46,10 +54,22 @@ class Runtime:
         index = int(self.device.partition(":")[2] or 0)
         if index >= gpu_count:
             raise SystemicError(
-                f"device is {self.device!r}, and this worker has {gpu_count or 'no'} GPU(s) that the model's framework "
-                "can use; set device to 'auto' or 'cpu', or run on workers with GPUs and their drivers"
+                f"device is {self.device!r}, and this worker has {_gpus(gpu_count)}; set device to 'auto' or 'cpu', or "
+                f"{GET_A_GPU}"
             )
         return f"cuda:{index}"
+
+
+def _gpus(usable: int) -> str:
+    """Returns which GPUs there are, of which a model's framework can use so many."""
+    if usable:
+        return f"{usable} GPU(s) that the model's framework can use"
+    seen = cuda_gpu_count()
+    if not seen:
+        return "no GPU that the model's framework can use (NVIDIA's driver is not there, or shows none)"
+    return (
+        f"no GPU that the model's framework can use, though {seen} that NVIDIA's driver shows: install its CUDA build"
+    )
 
 
 def cuda_gpu_count() -> int:
@@ -57,14 +77,24 @@ def cuda_gpu_count() -> int:
 
     It obeys CUDA_VISIBLE_DEVICES. Whether the framework itself can use CUDA is for the caller to know.
     """
+    driver = nvidia_driver()
+    if driver is None:
+        return 0
+    error, count = driver.cuInit(0), ctypes.c_int(0)
+    if error in (0, _NO_DEVICE):
+        return 0 if error or driver.cuDeviceGetCount(ctypes.byref(count)) else count.value
+    _LOG.warning(
+        "GPUs are not used: NVIDIA's driver is here and does not start (CUresult %d); see what nvidia-smi says", error
+    )
+    return 0
+
+
+def nvidia_driver() -> ctypes.CDLL | None:
+    """Returns CUDA's driver, of which nothing is used yet; None where none is installed."""
     try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:  # no NVIDIA driver
-        return 0
-    count = ctypes.c_int(0)
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
-        return 0
-    return count.value
+        return ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return None
 
 
 def cores() -> int:

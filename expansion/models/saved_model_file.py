@@ -115,6 +115,12 @@ class SavedModel:
         """Names of the signatures that can be called."""
         return sorted(name for name in self.signatures if not name.startswith(_INTERNAL))
 
+    @property
+    def refusal(self) -> str:
+        """Why it is not run, after its name; empty if it may be."""
+        reason = "has operations that touch files or connections by themselves, or run Python: "
+        return reason + ", ".join(sorted(self.refused)[:20]) if self.refused else ""
+
     def interface(self, name: str) -> Interface:
         """Returns what a signature takes and returns."""
         inputs, outputs = self.signatures[name]

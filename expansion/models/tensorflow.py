@@ -20,7 +20,7 @@ from expansion.models.keras_file import KerasFileError, KerasInputs, read_inputs
 from expansion.models.runtime import Runtime
 from expansion.models.saved_model_file import Interface, SavedModel, SavedModelError, read_saved_model
 from expansion.models.signature import Signature
-from expansion.models.tensorflow_function import TensorFlowFunction, reason_of
+from expansion.models.tensorflow_function import TensorFlowFunction, find_gpus, reason_of
 from expansion.tensors.arrays import fits
 
 _EXPECTED = "expected the directory of a SavedModel (tf.saved_model.save, model.export) or a .keras file"
@@ -58,6 +58,11 @@ def permissions(config: model_pb2.TensorFlowModel) -> Iterator[Permission]:
         yield Permission("uri", "--allow-format", "keras", "names code that workers import when they load it", instead)
 
 
+def is_one_file(config: model_pb2.TensorFlowModel) -> bool:
+    """Whether the model is one file: Keras models are, SavedModels are directories."""
+    return _is_keras(config)
+
+
 def signature(config: model_pb2.TensorFlowModel) -> Signature:
     """Returns what a SavedModel's signature says, or a Keras file's input layers and the outputs that are declared."""
     if _is_keras(config):
@@ -93,11 +98,8 @@ def _saved_model_interface(config: model_pb2.TensorFlowModel, saved: SavedModel)
         ConfigError: There is none, or it can't be served.
     """
     name = _signature_name(config)
-    if saved.refused:
-        reason = (
-            f"has operations that touch files or connections by themselves, or run Python: {_listed(saved.refused)}"
-        )
-        raise ConfigError([Problem("uri", f"{config.uri!r} {reason}; export the model without them")])
+    if saved.refusal:
+        raise ConfigError([Problem("uri", f"{config.uri!r} {saved.refusal}; export the model without them")])
     if name not in saved.signature_names:
         reason = f"{config.uri!r} has no signature {name!r}; {did_you_mean(name, saved.signature_names)}"
         raise ConfigError([Problem("signature_name", reason)])
@@ -116,10 +118,6 @@ def _saved_model_interface(config: model_pb2.TensorFlowModel, saved: SavedModel)
     if problems:
         raise ConfigError(problems)
     return interface._replace(signature=Signature(interface.signature.inputs, outputs, interface.signature.notes))
-
-
-def _listed(operations: frozenset[str]) -> str:
-    return ", ".join(sorted(operations)[:20])
 
 
 def _misdeclared(config: model_pb2.TensorFlowModel, found: KerasInputs | None) -> Iterator[Problem]:
@@ -169,11 +167,8 @@ def _set_up(runtime: Runtime) -> str:
     """Sets the threads, and that a GPU's memory is taken as it is needed; returns TensorFlow's name of the device."""
     import tensorflow as tf
 
-    gpus = tf.config.list_physical_devices("GPU")
-    device = runtime.pick_device(len(gpus))
+    device = runtime.pick_device(find_gpus())
     try:
-        for gpu in gpus:
-            tf.config.experimental.set_memory_growth(gpu, True)
         tf.config.threading.set_intra_op_parallelism_threads(runtime.thread_count())
         # Calls that run at once share these, so they are what the process may use, and not what one call may.
         tf.config.threading.set_inter_op_parallelism_threads(max(runtime.thread_count(), runtime.fair_threads))

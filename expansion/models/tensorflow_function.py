@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pyarrow as pa
 
 from expansion.contract.fields import VARIABLE_LENGTH
 from expansion.errors import BadRows, SystemicError, first_line
+from expansion.models.resource_errors import resource_error
 from expansion.models.saved_model_file import Interface
 from expansion.tensors.arrays import stack
 from expansion.tensors.columns import Blobs, Column, Columns
@@ -52,21 +54,15 @@ class TensorFlowFunction:
     def _arrays(self, feed: Mapping[str, npt.NDArray[Any]], outputs: Sequence[str]) -> list[npt.NDArray[Any]]:
         import tensorflow as tf
 
-        try:
+        with errors_of_tensorflow():
             with tf.device("/CPU:0"):  # where texts have to be; what runs on a GPU copies the others
                 tensors = {name: tf.constant(array) for name, array in feed.items()}
             with tf.device(self._device):
                 results = self._call(tensors)
-        except tf.errors.ResourceExhaustedError as error:
-            raise MemoryError(reason_of(error)) from error
-        except (tf.errors.InvalidArgumentError, tf.errors.OutOfRangeError, tf.errors.DataLossError) as error:
-            raise ValueError(reason_of(error)) from error
-        except tf.errors.OpError as error:
-            raise SystemicError(f"TensorFlow failed: {reason_of(error)}") from error
-        for name in outputs:
-            if not isinstance(results[name], tf.Tensor):
-                raise SystemicError(f"output {name!r} is {type(results[name]).__name__}; expected a dense tensor")
-        return [results[name].numpy() for name in outputs]
+            for name in outputs:
+                if not isinstance(results[name], tf.Tensor):
+                    raise SystemicError(f"output {name!r} is {type(results[name]).__name__}; expected a dense tensor")
+            return [results[name].numpy() for name in outputs]  # GPUs may fail as late as here
 
     def _column(self, name: str, array: npt.NDArray[Any], row_count: int) -> Column:
         field = self._interface.signature.outputs[name]
@@ -75,19 +71,56 @@ class TensorFlowFunction:
         elements = pa.array(array.ravel(), pa.binary())
         datatype = field.datatype if field.datatype in VARIABLE_LENGTH else "STRING"
         if datatype == "STRING":
-            _check_texts(name, elements, row_count)
+            fix = f"if it holds bytes, declare it in the model's outputs: [{{name: {name}, datatype: BYTES}}]"
+            rows = np.repeat(np.arange(row_count), len(elements) // row_count)
+            check_texts(elements, rows, f"output {name!r} is not UTF-8 text; {fix}")
         return Blobs(datatype, elements, array.shape[1:], row_count)
 
 
-def _check_texts(name: str, elements: pa.Array, row_count: int) -> None:
-    """Raises BadRows if texts are not UTF-8."""
+def find_gpus() -> int:
+    """Returns the number of GPUs, and has TensorFlow take their memory as it needs it."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    # It has computed something in this process, and keeps its settings; or somebody has set how much it may take.
+    with suppress(RuntimeError, ValueError):
+        for gpu in gpus:
+            tf.config.experimental.set_memory_growth(gpu, True)
+    return len(gpus)
+
+
+@contextmanager
+def errors_of_tensorflow() -> Iterator[None]:
+    """Raises what TensorFlow raises as what this package makes of it: about the memory, the rows, or all of them."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise MemoryError(reason_of(error)) from error
+    except (tf.errors.InvalidArgumentError, tf.errors.OutOfRangeError, tf.errors.DataLossError) as error:
+        raise ValueError(reason_of(error)) from error
+    except tf.errors.OpError as error:
+        found = resource_error(str(error), reason_of(error))
+        raise found or SystemicError(f"TensorFlow failed: {reason_of(error)}") from error
+
+
+def check_texts(elements: pa.Array, rows: npt.NDArray[np.integer[Any]], message: str) -> None:
+    """Makes sure that texts are UTF-8.
+
+    Args:
+        elements: Binary array [elements].
+        rows: Array [elements], the row of each.
+        message: What to say of a row that has another.
+
+    Raises:
+        BadRows: Some have.
+    """
     try:
         elements.cast(pa.string())
     except pa.ArrowInvalid:
-        fix = f"if it holds bytes, declare it in the model's outputs: [{{name: {name}, datatype: BYTES}}]"
-        row_size = len(elements) // row_count
-        rows = {index // row_size for index, element in enumerate(elements.to_pylist()) if not _is_text(element)}
-        raise BadRows(dict.fromkeys(sorted(rows), f"output {name!r} is not UTF-8 text; {fix}")) from None
+        wrong = [index for index, element in enumerate(elements.to_pylist()) if not _is_text(element)]
+        raise BadRows(dict.fromkeys(np.unique(rows[wrong]).tolist(), message)) from None
 
 
 def _is_text(element: bytes) -> bool:

@@ -22,7 +22,7 @@ from expansion.contract.problems import did_you_mean
 from expansion.errors import ConfigError, Problem, SystemicError
 from expansion.files import looks_like, open_on_host, read_on_worker
 from expansion.models.onnx_graph import Graph, check_graph, read_graph
-from expansion.models.runtime import Runtime, cuda_gpu_count
+from expansion.models.runtime import GET_A_GPU, Runtime, cuda_gpu_count
 from expansion.models.signature import Model, Signature
 from expansion.models.tensorrt_settings import (
     DATATYPES,
@@ -85,6 +85,11 @@ def permissions(config: model_pb2.TensorRtModel) -> Iterator[Permission]:
         yield Permission("engine_cache_uri", "--allow-format", _PERMISSION, reason, "no cache")
 
 
+def is_one_file(config: model_pb2.TensorRtModel) -> bool:
+    """Says that a model is always one file."""
+    return True
+
+
 def signature(config: model_pb2.TensorRtModel) -> Signature:
     """Returns the inputs and outputs of an ONNX model as its file says them, and of an engine as they are declared."""
     with open_on_host(config.uri) as file:
@@ -102,7 +107,10 @@ def build(config: model_pb2.TensorRtModel, runtime: Runtime = Runtime()) -> Mode
         import tensorrt  # noqa: F401
     except (ImportError, OSError) as error:  # OSError: a shared library of theirs is missing
         reason = f"TensorRT or cuda-bindings is missing ({error})"
-        raise SystemicError(f"{reason}; install beam-ml-expansion[tensorrt] on the workers") from error
+        has = f"this one has {cuda_gpu_count() or 'none'}"
+        raise SystemicError(
+            f"{reason}; install beam-ml-expansion[tensorrt] on the workers, which need NVIDIA GPUs: {has}"
+        ) from error
 
     # Before anything of TensorRT is used, which ends the process where there is no GPU.
     index = gpu_index(runtime, cuda_gpu_count())
@@ -131,7 +139,7 @@ def gpu_index(runtime: Runtime, gpu_count: int) -> int:
     device = runtime.pick_device(gpu_count)
     if device == "cpu":
         reason = f"TensorRT needs an NVIDIA GPU; device is {runtime.device!r}, and this worker has {gpu_count or 'no'}"
-        raise SystemicError(f"{reason} GPU(s); run on workers with GPUs, or run the ONNX model with onnx")
+        raise SystemicError(f"{reason} GPU(s); {GET_A_GPU}; or run the ONNX model with onnx, on any worker")
     return int(device.partition(":")[2])
 
 

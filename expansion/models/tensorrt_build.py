@@ -10,6 +10,7 @@ from typing import Any
 import tensorrt
 
 from expansion.errors import SystemicError
+from expansion.models.resource_errors import resource_error
 from expansion.models.signature import Signature
 from expansion.models.tensorrt_settings import Settings
 
@@ -37,14 +38,11 @@ class Log(tensorrt.ILogger):  # type: ignore[misc]
             what: What has failed.
 
         Returns:
-            MemoryError where the GPU is out of memory, else SystemicError, with the first line of the first error.
+            MemoryError where the GPU is out of memory, else a SystemicError, with the first line of the first error.
         """
         errors, self._errors = list(self._errors), deque(maxlen=100)
         reason = " ".join(errors[0].split("\n")[:1]) if errors else "TensorRT does not say why"
-        text = "\n".join(errors).lower()
-        if "out of memory" in text or "outofmemory" in text:
-            return MemoryError(f"{what}: {reason}")
-        return SystemicError(f"{what}: {reason}")
+        return resource_error("\n".join(errors), f"{what}: {reason}") or SystemicError(f"{what}: {reason}")
 
 
 def build_engine(uri: str, model: bytes, signature: Signature, settings: Settings, log: Log) -> bytes:

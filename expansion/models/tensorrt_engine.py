@@ -73,10 +73,14 @@ class TensorRtEngine:
         results: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in outputs}
         with self._lock:
             self._gpu.use()
-            for count, feed in parts(arrays, self._limits.min_rows, self._limits.max_rows):
-                given = len(next(iter(feed.values())))
-                for name, result in self._execute(feed, outputs).items():
-                    results[name].append(without_padding(name, result, given, count))
+            try:
+                for count, feed in parts(arrays, self._limits.min_rows, self._limits.max_rows):
+                    given = len(next(iter(feed.values())))
+                    for name, result in self._execute(feed, outputs).items():
+                        results[name].append(without_padding(name, result, given, count))
+            except MemoryError:
+                self._gpu.release()
+                raise
         return {
             name: column_of(name, found[0] if len(found) == 1 else np.concatenate(found), row_count)
             for name, found in results.items()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from expansion.errors import SystemicError
+from expansion.errors import DeviceFailed
 
 
 class Gpu:
@@ -65,6 +65,13 @@ class Gpu:
         self._copy(array.ctypes.data, address, array.nbytes, self._cuda.cudaMemcpyKind.cudaMemcpyDeviceToHost)
         return array
 
+    def release(self) -> None:
+        """Gives all buffers back, after a batch that did not fit: they may be larger than those of the next one."""
+        self._cuda.cudaStreamSynchronize(self._stream)  # what it has to say has been said
+        while self._buffers:
+            _, (address, _) = self._buffers.popitem()
+            self._cuda.cudaFree(address)
+
     def synchronize(self) -> None:
         """Waits for all that was asked for."""
         checked(self._cuda.cudaStreamSynchronize(self._stream))
@@ -79,7 +86,7 @@ def checked(result: tuple[Any, ...]) -> Any:
 
     Raises:
         MemoryError: The GPU is out of memory.
-        SystemicError: Anything else went wrong.
+        DeviceFailed: Anything else went wrong.
     """
     import cuda.bindings.runtime as cuda
 
@@ -89,7 +96,7 @@ def checked(result: tuple[Any, ...]) -> Any:
     name, text = (call(error)[1].decode() for call in (cuda.cudaGetErrorName, cuda.cudaGetErrorString))
     if error == cuda.cudaError_t.cudaErrorMemoryAllocation:
         raise MemoryError(f"the GPU is {text}")
-    raise SystemicError(f"the GPU failed: {name}: {text}")
+    raise DeviceFailed(f"the GPU failed: {name}: {text}")
 
 
 def _free(stream: Any, buffers: dict[str, tuple[int, int]]) -> None:

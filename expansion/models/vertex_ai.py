@@ -83,7 +83,7 @@ def build(config: model_pb2.VertexAiModel, runtime: Runtime = Runtime()) -> Vert
     if address is None:
         raise SystemicError(f"{config.uri!r} at {config.api_endpoint!r} is no endpoint")
     calls = RemoteCalls(config.calls, f"{address.origin}/v1/{config.uri}")
-    return VertexAiEndpoint(config, Endpoint(config, address, calls), calls)
+    return VertexAiEndpoint(config, Endpoint(config.uri, address, calls, config.token_file), calls)
 
 
 class VertexAiEndpoint:

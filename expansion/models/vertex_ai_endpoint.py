@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import email.utils
 import json
 import re
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,38 +12,33 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 
-from expansion.contract._gen import model_pb2
-from expansion.errors import RemoteError, SystemicError, first_line
-from expansion.models.remote_calls import RemoteCalls, TooLarge, Unavailable
+from expansion.errors import SystemicError, first_line
+from expansion.models.remote_calls import RemoteCalls, Unavailable
+from expansion.models.rest_errors import retry_after, translated
 from expansion.models.vertex_ai_address import Address
 
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _CONNECTIONS = 64  # that are kept, for as many threads
-
-# What may pass. A quota that is used up (429) is that of a minute.
-_PASSING = frozenset({408, 409, 425, 429, 499, 502, 503, 504})
-_OF_ROWS = frozenset({400, 422})
-# Of a request, and of a response: both come as 400.
-_TOO_LARGE = re.compile(r"payload size exceeds the limit|response size too large", re.IGNORECASE)
 
 
 class Endpoint:
     """An endpoint. Used by several threads at once.
 
     Args:
-        config: The model's message.
-        address: Where the endpoint is.
+        uri: The endpoint or the published model, as Vertex AI names it.
+        address: Where it is.
         calls: How to call it.
+        token_file: A file that holds an access token. Default: the application default credentials, for Google only.
 
     Raises:
         SystemicError: There are no credentials.
     """
 
-    def __init__(self, config: model_pb2.VertexAiModel, address: Address, calls: RemoteCalls):
-        self._url = f"{address.origin}/v1/{config.uri}:predict"
-        self._token_file = config.token_file
+    def __init__(self, uri: str, address: Address, calls: RemoteCalls, token_file: str = ""):
+        self._url = f"{address.origin}/v1/{uri}:predict"
+        self._token_file = token_file
         self._calls = calls
-        self._session = _google_session() if address.is_of_google and not config.token_file else requests.Session()
+        self._session = _google_session() if address.is_of_google and not token_file else requests.Session()
         for scheme in ("http://", "https://"):  # attempts are counted elsewhere, and none is to be made behind our back
             self._session.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS, max_retries=0))
 
@@ -80,7 +73,7 @@ class Endpoint:
                 raise _of_credentials(error) from error
             raise
         if response.status_code != 200:
-            raise translated(response)
+            raise _translated(response)
         try:
             return json.loads(response.content)
         except ValueError as error:
@@ -96,21 +89,15 @@ class Endpoint:
         return {"Authorization": f"Bearer {token}"}
 
 
-def translated(response: requests.Response) -> Exception:
-    """Returns what the caller makes of a response that is an error."""
+def _translated(response: requests.Response) -> Exception:
     code, error = response.status_code, _error(response)
     status, message = str(error.get("status", "")), str(error.get("message", "")).strip()
     reason = f"HTTP {code}{f' {status}' if status else ''}: {message or 'no reason given'}"
-    if code == 413 or _TOO_LARGE.search(message):
-        return TooLarge(reason)
-    if code in _PASSING:
-        return Unavailable(reason, _retry_after_secs(response.headers, error))
-    if code in _OF_ROWS and status != "FAILED_PRECONDITION":  # as of an endpoint that has no model
-        return ValueError(reason)
-    if code == 500:
-        return RemoteError(reason)
-    fix = "; see to the credentials of the workers, and to what they may do" if code in (401, 403) else ""
-    return SystemicError(f"Vertex AI refuses: {reason}{fix}")
+    if status == "FAILED_PRECONDITION":  # as of an endpoint that has no model
+        return SystemicError(f"Vertex AI refuses: {reason}")
+    waits = [*retry_after(response.headers), *_of_details(error.get("details"))]
+    credentials = "the credentials of the workers, and to what they may do"
+    return translated("Vertex AI", code, reason, max(waits, default=None), credentials=credentials)
 
 
 def _error(response: requests.Response) -> Mapping[str, Any]:
@@ -126,24 +113,8 @@ def _error(response: requests.Response) -> Mapping[str, Any]:
     return error if isinstance(error, dict) else {"message": text}
 
 
-def _retry_after_secs(headers: Mapping[str, str], error: Mapping[str, Any]) -> float | None:
-    """Returns for how long the server asks to wait, if it does: by a header, or by a google.rpc.RetryInfo."""
-    asked = [*_of_header(headers.get("Retry-After", "")), *_of_details(error.get("details"))]
-    return max(asked) if asked else None
-
-
-def _of_header(value: str) -> Iterator[float]:
-    """https://www.rfc-editor.org/rfc/rfc9110#field.retry-after: seconds, or a time."""
-    if value.strip().isdecimal():
-        yield float(value)
-        return
-    try:
-        yield max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
-        return
-
-
 def _of_details(details: object) -> Iterator[float]:
+    """Yields the seconds that a google.rpc.RetryInfo asks to wait, if there is one."""
     for detail in details if isinstance(details, list) else ():
         if isinstance(detail, dict) and str(detail.get("@type", "")).endswith("/google.rpc.RetryInfo"):
             delay = re.fullmatch(r"(\d+(\.\d+)?)s", str(detail.get("retryDelay", "")))

@@ -23,6 +23,7 @@ from expansion.contract.permissions import Permission
 from expansion.contract.problems import did_you_mean
 from expansion.errors import BadRows, ConfigError, Problem, SystemicError, first_line
 from expansion.files import open_on_host, read_on_worker
+from expansion.models.resource_errors import resource_error
 from expansion.models.runtime import Runtime, cuda_gpu_count
 from expansion.models.signature import Signature
 from expansion.models.xgboost_file import Learner, XGBoostFileError, read_learner
@@ -48,6 +49,11 @@ def check(config: model_pb2.XGBoostModel) -> Iterator[Problem]:
 def permissions(config: model_pb2.XGBoostModel) -> Iterator[Permission]:
     """Yields nothing: JSON and UBJSON files hold numbers and names, and no code."""
     yield from ()
+
+
+def is_one_file(config: model_pb2.XGBoostModel) -> bool:
+    """Says that a model is always one file."""
+    return True
 
 
 def signature(config: model_pb2.XGBoostModel) -> Signature:
@@ -157,12 +163,8 @@ def _input(learner: Learner) -> Field:
 def _translated(error: ValueError) -> Exception:
     """Returns what the caller makes of an exception of XGBoost: smaller batches, error rows, or a failure."""
     reason = _reason(error)
-    lower = reason.lower()
-    if "bad_alloc" in lower or "out of memory" in lower or "memory allocation error" in lower:
-        return MemoryError(reason)
-    if "cuda" in lower:
-        return SystemicError(f"XGBoost: {reason}")
-    return ValueError(reason)
+    of_all = SystemicError(f"XGBoost: {reason}") if "cuda" in reason.lower() else None
+    return resource_error(str(error), reason) or of_all or ValueError(reason)
 
 
 def _reason(error: Exception) -> str:

@@ -16,6 +16,7 @@ import grpc
 from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_artifact_api_pb2, beam_artifact_api_pb2_grpc, beam_runner_api_pb2
 
+from expansion.service import calls
 from expansion.service.wheels import Wheel
 
 FILE = common_urns.artifact_types.FILE.urn
@@ -47,7 +48,7 @@ def of_wheels(wheels: Sequence[Wheel]) -> list[Artifact]:
     """
     if not wheels:
         return []
-    requirements = "".join(f"{wheel.project}=={wheel.version}\n" for wheel in wheels).encode()
+    requirements = "".join(f"{wheel.requirement}\n" for wheel in wheels).encode()
     return [
         *(_artifact(wheel.staged_name, wheel.data, STAGING_TO) for wheel in wheels),
         _artifact("worker_packages.txt", requirements, REQUIREMENTS),
@@ -91,8 +92,11 @@ class ArtifactServicer(beam_artifact_api_pb2_grpc.ArtifactRetrievalServiceServic
     ) -> Iterator[beam_artifact_api_pb2.GetArtifactResponse]:
         """Streams a file in pieces of 1 MiB."""
         data = self._data(request.artifact, context)
+        call = calls.current()
         for start in range(0, len(data), _CHUNK_BYTES):
-            yield beam_artifact_api_pb2.GetArtifactResponse(data=data[start : start + _CHUNK_BYTES])
+            chunk = data[start : start + _CHUNK_BYTES]
+            yield beam_artifact_api_pb2.GetArtifactResponse(data=chunk)
+            call.sent_bytes += len(chunk)
 
     def _data(self, artifact: beam_runner_api_pb2.ArtifactInformation, context: grpc.ServicerContext) -> bytes:
         data = self._issued.get(_type(artifact))

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-
-from apache_beam.portability.api import beam_runner_api_pb2
-from apache_beam.transforms import environments
+from typing import TYPE_CHECKING
 
 from expansion.errors import ConfigError, Problem
+
+if TYPE_CHECKING:  # imported when needed: a configuration is checked without Beam
+    from apache_beam.portability.api import beam_runner_api_pb2
+    from apache_beam.transforms.environments import Environment
 
 FORMS = "docker:IMAGE, process:COMMAND or external:HOST:PORT"
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/]+):(\d{1,5})")
@@ -20,10 +22,25 @@ def default_spec() -> str:
 
     The image lacks this package: jobs run there only if whoever runs them installs it on the workers.
     """
-    return f"docker:{environments.DockerEnvironment.default_docker_image()}"
+    from apache_beam.transforms.environments import DockerEnvironment
+
+    return f"docker:{DockerEnvironment.default_docker_image()}"
 
 
-def parse(spec: str, artifacts: Iterable[beam_runner_api_pb2.ArtifactInformation] = ()) -> environments.Environment:
+def check(spec: str) -> str:
+    """Returns what is wrong with a SPEC, as ``parse`` takes it; empty if nothing is."""
+    kind, _, value = spec.partition(":")
+    value = value.strip()
+    address = _ADDRESS.fullmatch(value)
+    right = {
+        "docker": bool(value) and not re.search(r"\s", value),
+        "process": bool(value),
+        "external": address is not None and 0 < int(address[2]) < 65536,
+    }.get(kind, False)
+    return "" if right else f"got {spec[:100]!r}; expected {FORMS}"
+
+
+def parse(spec: str, artifacts: Iterable[beam_runner_api_pb2.ArtifactInformation] = ()) -> Environment:
     """Parses a SPEC.
 
     Args:
@@ -37,15 +54,14 @@ def parse(spec: str, artifacts: Iterable[beam_runner_api_pb2.ArtifactInformation
     Raises:
         ConfigError: If the SPEC has another form.
     """
+    from apache_beam.transforms import environments
+
+    wrong = check(spec)
+    if wrong:
+        raise ConfigError([Problem("environment", wrong)])
     kind, _, value = spec.partition(":")
-    capabilities = environments.python_sdk_capabilities()
-    value = value.strip()
-    if kind == "docker" and value and not re.search(r"\s", value):
+    value, capabilities = value.strip(), environments.python_sdk_capabilities()
+    if kind == "docker":
         return environments.DockerEnvironment.from_container_image(value, artifacts=artifacts)
-    if kind == "process" and value:
-        return environments.ProcessEnvironment(value, capabilities=capabilities, artifacts=artifacts)
-    if kind == "external":
-        address = _ADDRESS.fullmatch(value)
-        if address and 0 < int(address[2]) < 65536:
-            return environments.ExternalEnvironment(value, capabilities=capabilities, artifacts=artifacts)
-    raise ConfigError([Problem("environment", f"got {spec[:100]!r}; expected {FORMS}")])
+    of_kind = {"process": environments.ProcessEnvironment, "external": environments.ExternalEnvironment}[kind]
+    return of_kind(value, capabilities=capabilities, artifacts=artifacts)

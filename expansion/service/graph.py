@@ -1,32 +1,35 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""From a composite to the protos of its graph, spliced onto a client's PCollection.
+"""From a composite to the protos of its graph, spliced onto a client's PCollections.
 
-The composite is applied to a placeholder in a pipeline of our own, so Beam never decodes anything of the client's. What
-the client said of its PCollection – windowing, boundedness, id – is put into the protos afterwards.
+The composite is applied to placeholders in a pipeline of our own, so Beam never decodes anything of the client's. What
+the client said of its PCollections – windowing, boundedness, ids – is put into the protos afterwards.
 """
 
 from __future__ import annotations
 
 import logging
-import shutil
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.portability.api import beam_expansion_api_pb2, beam_runner_api_pb2, schema_pb2
 from apache_beam.runners.pipeline_context import PipelineContext
 from apache_beam.transforms.core import Windowing
 from apache_beam.transforms.environments import Environment
-from apache_beam.transforms.window import FixedWindows, GlobalWindows
+from apache_beam.transforms.window import WindowFn
 from apache_beam.typehints import typehints
 
-from expansion.service.requests import BYTES_CODER, GLOBAL_WINDOWS, ROW_CODER, Source, unused_coders
-from expansion.transforms.run_inference import RunInference
+from expansion.errors import ConfigError, Problem
+from expansion.service import graph_environments
+from expansion.service.pipelines import new_pipeline
+from expansion.service.requests import BYTES_CODER, ROW_CODER, STRING_CODER, Source, unused_coders
+from expansion.transforms.composite import Composite
 
 _PLACEHOLDER = "beamml:placeholder"
+_PLACEHOLDER_LATENESS_SECS = 1_000_000
+_ELEMENT_TYPES = {BYTES_CODER: bytes, STRING_CODER: str}
 # Building a beam.Pipeline sets process-wide state (pickler, filesystem options, update compatibility version).
 _BUILDING = threading.Lock()
 
@@ -35,39 +38,39 @@ logging.getLogger("apache_beam.pipeline").setLevel(logging.WARNING)  # says at e
 
 @dataclass(frozen=True)
 class _Graph:
-    """A composite applied to a placeholder, as protos.
+    """A composite applied to placeholders, as protos.
 
     Attributes:
         components: Everything, with ids of the request's namespace; the composite's transform is not among it.
         transform: The composite's transform.
-        placeholder_id: PCollection that stands for the client's.
-        environment_id: Default worker environment.
+        placeholder_ids: PCollections that stand for the client's, by the tag of the input.
         requirements: What the graph asks of a runner.
     """
 
     components: beam_runner_api_pb2.Components
     transform: beam_runner_api_pb2.PTransform
-    placeholder_id: str
-    environment_id: str
+    placeholder_ids: dict[str, str]
     requirements: list[str]
 
 
 def expand(
-    composite: RunInference,
+    composite: Composite[Any],
     request: beam_expansion_api_pb2.ExpansionRequest,
-    source: Source,
+    sources: Mapping[str, Source],
     options: Mapping[str, Any],
     environment: Environment,
+    named: Mapping[str, Environment],
 ) -> beam_expansion_api_pb2.ExpansionResponse:
-    """Applies a composite to a client's PCollection.
+    """Applies a composite to a client's PCollections.
 
     Args:
-        composite: Takes one PCollection, returns PCollections by output tag, and then has the schemas of their rows in
-            ``schemas``, also by tag; an output without a schema holds bytes.
+        composite: Takes one PCollection, or several by tag; returns PCollections by output tag, and then has the
+            schemas of their rows in ``schemas``, also by tag; an output without a schema holds bytes.
         request: A request that ``requests.check`` has no problem with.
-        source: Its input.
+        sources: Its inputs, by tag.
         options: Pipeline options, by name.
-        environment: Where the steps run.
+        environment: Where the steps run that the composite has no environment for.
+        named: The environments that it may name.
 
     Returns:
         The answer: the request's components without its transforms and unused coders, and the expanded ones with them.
@@ -76,9 +79,10 @@ def expand(
     Raises:
         ConfigError: The configuration does not suit the input.
     """
-    graph = _build(composite, request, source, options, environment)
-    _adopt_input(graph, request, source)
+    graph = _build(composite, request, sources, options, environment)
+    _adopt_inputs(graph, request, sources)
     _set_output_coders(graph, composite.schemas, request.namespace)
+    graph_environments.settle(graph.components, graph.transform, named)
     response = beam_expansion_api_pb2.ExpansionResponse(
         components=request.components, transform=graph.transform, requirements=graph.requirements
     )
@@ -90,60 +94,78 @@ def expand(
 
 
 def _build(
-    composite: RunInference,
+    composite: Composite[Any],
     request: beam_expansion_api_pb2.ExpansionRequest,
-    source: Source,
+    sources: Mapping[str, Source],
     options: Mapping[str, Any],
     environment: Environment,
 ) -> _Graph:
     """Builds the graph in a pipeline that is thrown away, directory included."""
     composite.prepare()  # reads the model's file, which may take long and must not make other clients wait
-    bounded = source.pcollection.is_bounded != beam_runner_api_pb2.IsBounded.UNBOUNDED
-    is_global = source.windowing.window_fn.urn == GLOBAL_WINDOWS
-    with _BUILDING:
-        pipeline = beam.Pipeline(options=PipelineOptions(flags=[], **options))
-        try:
-            placeholder = pipeline | _PLACEHOLDER >> beam.Impulse()
-            placeholder.is_bounded = bounded
-            placeholder.element_type = typehints.Any if source.schema else bytes
-            # Steps are built differently in the global window only; which other window it is comes with the protos.
-            placeholder._windowing = Windowing(GlobalWindows() if is_global else FixedWindows(1))
-            label = request.transform.unique_name or type(composite).__name__
-            outputs = placeholder | label >> composite
-            applied = pipeline._root_transform().parts[-1]
-            applied.outputs = outputs
-            context = PipelineContext(default_environment=environment, namespace=request.namespace)
-            proto = pipeline.to_runner_api(context=context)
-            transform = proto.components.transforms.pop(context.transforms.get_id(applied))
-            # Beam asked for the annotations before it called expand, when they could not say anything yet.
-            transform.annotations.update(composite.annotations())
-            root = proto.components.transforms.pop(proto.root_transform_ids[0])
-            for part in root.subtransforms:
-                proto.components.transforms.pop(part, None)
-            return _Graph(
-                proto.components,
-                transform,
-                context.pcollections.get_id(placeholder),
-                context.default_environment_id(),
-                sorted(proto.requirements),
-            )
-        finally:
-            shutil.rmtree(pipeline.local_tempdir, ignore_errors=True)
+    with _BUILDING, new_pipeline(**options) as pipeline:
+        placeholders = {
+            tag: _placeholder(pipeline, source, number) for number, (tag, source) in enumerate(sources.items())
+        }
+        label = request.transform.unique_name or type(composite).__name__
+        inputs = placeholders if len(placeholders) > 1 else next(iter(placeholders.values()))
+        outputs = inputs | label >> composite
+        applied = pipeline._root_transform().parts[-1]
+        applied.outputs = outputs
+        context = PipelineContext(default_environment=environment, namespace=request.namespace)
+        proto = pipeline.to_runner_api(context=context)
+        transform = proto.components.transforms.pop(context.transforms.get_id(applied))
+        # Beam asked for the annotations before it called expand, when they could not say anything yet.
+        transform.annotations.update(composite.annotations())
+        root = proto.components.transforms.pop(proto.root_transform_ids[0])
+        for part in root.subtransforms:
+            proto.components.transforms.pop(part, None)
+        return _Graph(
+            proto.components,
+            transform,
+            {tag: context.pcollections.get_id(placeholder) for tag, placeholder in placeholders.items()},
+            sorted(proto.requirements),
+        )
 
 
-def _adopt_input(graph: _Graph, request: beam_expansion_api_pb2.ExpansionRequest, source: Source) -> None:
-    """Puts the client's PCollection and its windowing in the placeholder's place."""
+def _placeholder(pipeline: beam.Pipeline, source: Source, number: int) -> beam.PCollection:
+    """Returns a PCollection that stands for a client's: its kind of elements, its windows, and whether it ends.
+
+    Raises:
+        ConfigError: The parameters of its window function can't be read.
+    """
+    placeholder = pipeline | f"{_PLACEHOLDER}{number}" >> beam.Impulse()
+    placeholder.is_bounded = source.pcollection.is_bounded != beam_runner_api_pb2.IsBounded.UNBOUNDED
+    placeholder.element_type = _ELEMENT_TYPES.get(source.coder.spec.urn, typehints.Any)
+    try:
+        window_fn = WindowFn.from_runner_api(source.windowing.window_fn, None)
+        # Triggers come with the protos, where the lateness tells its windowing from that of anything else.
+        placeholder._windowing = Windowing(window_fn, allowed_lateness=_PLACEHOLDER_LATENESS_SECS + number)
+    except Exception as error:  # Beam's functions raise their own
+        urn = source.windowing.window_fn.urn
+        raise ConfigError([Problem("input.windowing", f"{urn} has parameters that it can't have: {error}")]) from error
+    return placeholder
+
+
+def _adopt_inputs(
+    graph: _Graph, request: beam_expansion_api_pb2.ExpansionRequest, sources: Mapping[str, Source]
+) -> None:
+    """Puts the client's PCollections and their windowing in the placeholders' place."""
     components = graph.components
-    placeholder = components.pcollections.pop(graph.placeholder_id)
-    # A copy with an id of ours, as clients keep only those; evaluated by our workers, which know the standard ones.
-    ours = components.windowing_strategies[placeholder.windowing_strategy_id]
-    ours.CopyFrom(source.windowing)
-    ours.environment_id = graph.environment_id
-    ours.window_coder_id = _copy_coder(graph, request, source.windowing.window_coder_id)
+    for tag, placeholder_id in graph.placeholder_ids.items():
+        placeholder, source = components.pcollections.pop(placeholder_id), sources[tag]
+        # A copy with an id of ours, as clients keep only those; evaluated by our workers, which know the standard ones.
+        ours = components.windowing_strategies[placeholder.windowing_strategy_id]
+        of_placeholder, of_ours = ours.allowed_lateness, ours.environment_id
+        for strategy in components.windowing_strategies.values():  # that of what is grouped has it too
+            if strategy.allowed_lateness == of_placeholder:
+                strategy.allowed_lateness = source.windowing.allowed_lateness
+        ours.CopyFrom(source.windowing)
+        ours.environment_id = of_ours
+        ours.window_coder_id = _copy_coder(graph, request, source.windowing.window_coder_id)
+    clients_ids = {graph.placeholder_ids[tag]: source.pcollection_id for tag, source in sources.items()}
     for transform in (graph.transform, *components.transforms.values()):
         for tag, pcollection_id in list(transform.inputs.items()):
-            if pcollection_id == graph.placeholder_id:
-                transform.inputs[tag] = source.pcollection_id
+            transform.inputs[tag] = clients_ids.get(pcollection_id, pcollection_id)
     graph.transform.inputs.clear()
     graph.transform.inputs.update(request.transform.inputs)
 

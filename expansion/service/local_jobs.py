@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import grpc
+from apache_beam.portability import common_urns
 from apache_beam.portability.api import (
     beam_fn_api_pb2,
     beam_fn_api_pb2_grpc,
@@ -90,12 +91,25 @@ class LocalWorkerHandler(worker_handlers.ExternalWorkerHandler):  # type: ignore
             _fail(handler.control_conn, handler._end)
 
     def start_worker(self) -> None:
-        """Starts the worker."""
+        """Starts the worker.
+
+        Raises:
+            RuntimeError: The pool does not answer, or can't start one.
+        """
         self._end = ""
         self._ended = threading.Event()
         self.data_conn.input_elements = self._saying_why(self.data_conn.input_elements)
         self._running[self.worker_id] = self
-        super().start_worker()
+        try:
+            super().start_worker()
+        except grpc.RpcError as error:
+            del self._running[self.worker_id]
+            url = self._external_payload.endpoint.url
+            command = f"beam-ml-expansion worker-pool --port {url.rpartition(':')[2]}"
+            raise RuntimeError(
+                f"no worker pool answers at {url} ({error.details()}); start one there, with {command}, or correct "
+                "the environment, of the service or of the pipeline"
+            ) from None
 
     def _saying_why(self, input_elements: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
         """Has a runner that waits for the data of a worker that has crashed say so, not that a channel is closed."""
@@ -156,7 +170,15 @@ class LocalJobs(LocalJobServicer):  # type: ignore[misc]
     def Prepare(  # noqa: N802
         self, request: beam_job_api_pb2.PrepareJobRequest, context: grpc.ServicerContext, timeout: float | None = None
     ) -> beam_job_api_pb2.PrepareJobResponse:
-        """Takes a pipeline, unless it is unbounded."""
+        """Takes a pipeline, unless it is unbounded, or has an environment that Beam's local runner can't start."""
+        for environment in request.pipeline.components.environments.values():
+            if environment.urn == common_urns.environments.PROCESS.urn:
+                command = beam_runner_api_pb2.ProcessPayload.FromString(environment.payload).command
+                context.abort(
+                    grpc.StatusCode.INVALID_ARGUMENT,
+                    f"the local runner starts no process:{command}; leave --environment out, or give the service "
+                    "external:HOST:PORT or docker:IMAGE; Prism and Flink start processes",
+                )
         for pcollection in request.pipeline.components.pcollections.values():
             if pcollection.is_bounded == beam_runner_api_pb2.IsBounded.UNBOUNDED:
                 context.abort(

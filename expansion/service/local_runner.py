@@ -16,7 +16,8 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from expansion.service import lifeline, logs
+from expansion import lifeline
+from expansion.service import logs
 from expansion.service.ports import PortError, require_free_port
 
 

@@ -10,27 +10,28 @@ Environments in a request are neither checked nor used.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from apache_beam.portability.api import beam_expansion_api_pb2, beam_runner_api_pb2, schema_pb2
 
 from expansion.contract import problems, urns
-from expansion.contract._gen import run_inference_pb2
+from expansion.contract._gen.ml_transform_pb2 import MLTransformConfig
+from expansion.contract._gen.run_inference_pb2 import RunInferenceConfig
+from expansion.contract._gen.server_pb2 import Limits
 from expansion.errors import Problem
 from expansion.service import schemas
-
-MAX_REQUEST_BYTES = 4 << 20
-MAX_COMPONENTS = 10_000
-MAX_CODER_DEPTH = 16
+from expansion.service.limits import DEFAULT_LIMITS
+from expansion.transforms.model_uris import check_tags, takes_uris
 
 IMPULSE = "beam:transform:impulse:v1"
 SCHEMA_TRANSFORM = "beam:expansion:payload:schematransform:v1"
 BYTES_CODER = "beam:coder:bytes:v1"
+STRING_CODER = "beam:coder:string_utf8:v1"
 ROW_CODER = "beam:coder:row:v1"
 GLOBAL_WINDOWS = "beam:window_fn:global_windows:v1"
 
-SERVED = (urns.RUN_INFERENCE, SCHEMA_TRANSFORM)
+SERVED = (urns.RUN_INFERENCE, urns.ML_TRANSFORM, SCHEMA_TRANSFORM)
 STANDARD_CODERS = frozenset(
     f"beam:coder:{name}:v1"
     for name in (
@@ -66,7 +67,7 @@ _GIVE_A_SCHEMA = (
 
 @dataclass(frozen=True)
 class Source:
-    """The one input of a request, its ids resolved.
+    """An input of a request, its ids resolved.
 
     Attributes:
         pcollection_id: Its id in the request's components.
@@ -83,26 +84,35 @@ class Source:
     schema: schema_pb2.Schema | None
 
 
-def source_of(request: beam_expansion_api_pb2.ExpansionRequest) -> Source | None:
-    """Returns the input of a request, or None where ``check`` has found a problem with it."""
+def sources_of(request: beam_expansion_api_pb2.ExpansionRequest) -> dict[str, Source]:
+    """Returns the inputs of a request by tag, without those that ``check`` has found a problem with."""
     components = request.components
-    ids = list(request.transform.inputs.values())
-    if len(ids) != 1 or ids[0] not in components.pcollections:
-        return None
-    pcollection = components.pcollections[ids[0]]
-    coder_id, windowing_id = pcollection.coder_id, pcollection.windowing_strategy_id
-    if coder_id not in components.coders or windowing_id not in components.windowing_strategies:
-        return None
-    coder = components.coders[coder_id]
-    schema = schemas.parse(coder.spec.payload) if coder.spec.urn == ROW_CODER else None
-    return Source(ids[0], pcollection, coder, components.windowing_strategies[windowing_id], schema)
+    sources: dict[str, Source] = {}
+    for tag, pcollection_id in sorted(request.transform.inputs.items()):
+        if pcollection_id not in components.pcollections:
+            continue
+        pcollection = components.pcollections[pcollection_id]
+        coder_id, windowing_id = pcollection.coder_id, pcollection.windowing_strategy_id
+        if coder_id not in components.coders or windowing_id not in components.windowing_strategies:
+            continue
+        coder = components.coders[coder_id]
+        schema = schemas.parse(coder.spec.payload) if coder.spec.urn == ROW_CODER else None
+        windowing = components.windowing_strategies[windowing_id]
+        sources[tag] = Source(pcollection_id, pcollection, coder, windowing, schema)
+    return sources
 
 
-def check(request: beam_expansion_api_pb2.ExpansionRequest) -> Iterator[Problem]:
+def rows_of(sources: Mapping[str, Source]) -> Source:
+    """Returns the input whose elements the model runs on, whatever its tag is where there is no other input."""
+    return sources[urns.INPUT] if len(sources) > 1 else next(iter(sources.values()))
+
+
+def check(request: beam_expansion_api_pb2.ExpansionRequest, limits: Limits = DEFAULT_LIMITS) -> Iterator[Problem]:
     """Yields everything that is wrong with a request, except what is in its configuration.
 
     Args:
-        request: The request, at most 4 MiB (the server's receive limit).
+        request: The request, whose bytes the server has limited.
+        limits: How many components it may have, and how deeply its coders may be nested.
 
     Yields:
         Problems, with paths into the request.
@@ -112,18 +122,33 @@ def check(request: beam_expansion_api_pb2.ExpansionRequest) -> Iterator[Problem]
     yield from problems.at("transform", _check_transform(request))
     components = request.components
     count = sum(len(getattr(components, field.name)) for field in components.DESCRIPTOR.fields)
-    if count > MAX_COMPONENTS:
-        yield Problem("components", f"got {count}; expected at most {MAX_COMPONENTS}")
+    if count > limits.max_components:
+        yield Problem("components", f"got {count}; expected at most {limits.max_components}")
         return
-    yield from problems.at("components", _check_components(request))
+    yield from problems.at("components", _check_components(request, limits))
     for tag, coder_id in request.output_coder_requests.items():
         if coder_id not in components.coders:
             path = f"output_coder_requests[{_quoted(tag)}]"
             yield Problem(path, f"{_quoted(coder_id)} is not in components.coders; leave it out, it is not used")
 
 
-def check_input(source: Source, config: run_inference_pb2.RunInferenceConfig) -> Iterator[Problem]:
-    """Yields what is wrong with an input for a configuration: its coder, its schema or its windows."""
+def check_inputs(
+    request: beam_expansion_api_pb2.ExpansionRequest,
+    config: RunInferenceConfig | MLTransformConfig,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Iterator[Problem]:
+    """Yields what is wrong with the inputs for a configuration: their tags, coders, schemas or windows."""
+    wrong = list(check_tags(config, request.transform.inputs))
+    if wrong:
+        yield from wrong
+        return
+    sources = sources_of(request)
+    for tag, source in sources.items():
+        is_uris = takes_uris(config) and tag == urns.MODEL_URIS
+        yield from _check_uris(source) if is_uris else _check_rows(source, config, limits)
+
+
+def _check_rows(source: Source, config: RunInferenceConfig | MLTransformConfig, limits: Limits) -> Iterator[Problem]:
     coder, window_fn = source.coder.spec.urn, source.windowing.window_fn.urn
     if coder not in STANDARD_CODERS:
         return  # reported with the components
@@ -143,7 +168,26 @@ def check_input(source: Source, config: run_inference_pb2.RunInferenceConfig) ->
             f"elements must be rows of a Beam schema ({ROW_CODER}); got {_quoted(coder)}; {_GIVE_A_SCHEMA}",
         )
     elif source.schema is not None:
-        yield from problems.at("input.schema", schemas.check(source.schema, schemas.VALUE_LOGICAL_TYPES))
+        yield from problems.at(
+            "input.schema", schemas.check(source.schema, schemas.VALUE_LOGICAL_TYPES, limits.max_depth)
+        )
+
+
+def _check_uris(source: Source) -> Iterator[Problem]:
+    coder = source.coder.spec.urn
+    if coder == STRING_CODER:
+        return
+    got = _quoted(coder)
+    if source.schema is not None:
+        fields = source.schema.fields
+        if len(fields) == 1 and fields[0].type.atomic_type == schema_pb2.STRING:
+            return
+        got = f"rows of {', '.join(_quoted(field.name) for field in fields[:3])}" + (", …" if len(fields) > 3 else "")
+    yield Problem(
+        urns.MODEL_URIS,
+        f"elements must be texts ({STRING_CODER}), or rows of one field of type STRING; got {got} "
+        "(Python: with_output_types(str); Java: StringUtf8Coder)",
+    )
 
 
 def _check_transform(request: beam_expansion_api_pb2.ExpansionRequest) -> Iterator[Problem]:
@@ -153,8 +197,6 @@ def _check_transform(request: beam_expansion_api_pb2.ExpansionRequest) -> Iterat
         yield Problem("spec.urn", f"no such transform here; got {_quoted(transform.spec.urn)}; expected {expected}")
     if transform.subtransforms or transform.outputs:
         yield Problem("", "already expanded; expected no subtransforms and no outputs")
-    if len(transform.inputs) != 1:
-        yield Problem("inputs", f"got {len(transform.inputs)}; expected exactly one")
     for tag, pcollection_id in transform.inputs.items():
         if pcollection_id not in request.components.pcollections:
             yield Problem(f"inputs[{_quoted(tag)}]", f"{_quoted(pcollection_id)} is not in components.pcollections")
@@ -184,7 +226,7 @@ def _with_parts(coder_ids: Iterable[str], components: beam_runner_api_pb2.Compon
     return found
 
 
-def _check_components(request: beam_expansion_api_pb2.ExpansionRequest) -> Iterator[Problem]:
+def _check_components(request: beam_expansion_api_pb2.ExpansionRequest, limits: Limits) -> Iterator[Problem]:
     components, namespace = request.components, request.namespace
     for field in components.DESCRIPTOR.fields:
         for component_id in getattr(components, field.name):
@@ -202,7 +244,7 @@ def _check_components(request: beam_expansion_api_pb2.ExpansionRequest) -> Itera
             strategy_id = _quoted(pcollection.windowing_strategy_id)
             yield Problem(f"{path}.windowing_strategy_id", f"{strategy_id} is not in components.windowing_strategies")
     yield from _check_windowing(components)
-    yield from _check_coders(components, unused_coders(request))
+    yield from _check_coders(components, unused_coders(request), limits.max_depth)
 
 
 def _check_windowing(components: beam_runner_api_pb2.Components) -> Iterator[Problem]:
@@ -218,7 +260,9 @@ def _check_windowing(components: beam_runner_api_pb2.Components) -> Iterator[Pro
             yield Problem(f"{path}.window_coder_id", f"{_quoted(strategy.window_coder_id)} is not in components.coders")
 
 
-def _check_coders(components: beam_runner_api_pb2.Components, unused: Collection[str]) -> Iterator[Problem]:
+def _check_coders(
+    components: beam_runner_api_pb2.Components, unused: Collection[str], max_depth: int
+) -> Iterator[Problem]:
     for coder_id, coder in components.coders.items():
         path = f"coders[{_quoted(coder_id)}]"
         if coder.spec.urn not in STANDARD_CODERS and coder_id not in unused:
@@ -232,17 +276,17 @@ def _check_coders(components: beam_runner_api_pb2.Components, unused: Collection
         for part in coder.component_coder_ids:
             if part not in components.coders:
                 yield Problem(f"{path}.component_coder_ids", f"{_quoted(part)} is not in components.coders")
-    yield from _check_nesting(components)
+    yield from _check_nesting(components, max_depth)
 
 
-def _check_nesting(components: beam_runner_api_pb2.Components) -> Iterator[Problem]:
+def _check_nesting(components: beam_runner_api_pb2.Components, max_depth: int) -> Iterator[Problem]:
     """Peels the coders level by level; what is left after the last level is too deep or a cycle."""
     left = {coder_id: set(coder.component_coder_ids) for coder_id, coder in components.coders.items()}
-    for _ in range(MAX_CODER_DEPTH):
+    for _ in range(max_depth):
         left = {coder_id: parts for coder_id, parts in left.items() if any(part in left for part in parts)}
     if left:
         path = f"coders[{_quoted(min(left))}]"
-        yield Problem(path, f"nested in a cycle or too deeply; expected at most {MAX_CODER_DEPTH} levels")
+        yield Problem(path, f"nested in a cycle or too deeply; expected at most {max_depth} levels")
 
 
 def _quoted(text: str) -> str:

@@ -17,6 +17,7 @@ from apache_beam.portability.api import schema_pb2
 from expansion.contract import problems
 from expansion.errors import ConfigError, Problem
 from expansion.service import schemas
+from expansion.service.limits import DEFAULT_LIMITS
 
 # Nulls cost a bit and are a value each, so the size of a request alone does not bound the work.
 MAX_VALUES = 1_000_000
@@ -26,12 +27,13 @@ class _MalformedError(Exception):
     """The bytes are no row of the schema, or too large a one."""
 
 
-def decode(schema: schema_pb2.Schema, encoded: bytes) -> dict[str, Any]:
+def decode(schema: schema_pb2.Schema, encoded: bytes, max_depth: int = DEFAULT_LIMITS.max_depth) -> dict[str, Any]:
     """Decodes a row.
 
     Args:
         schema: The row's schema.
         encoded: The row, encoded with beam:coder:row:v1.
+        max_depth: Levels in which the schema's types may be nested.
 
     Returns:
         The fields that are not null, by name: rows and maps as dicts, arrays and iterables as lists, the rest as int,
@@ -40,7 +42,7 @@ def decode(schema: schema_pb2.Schema, encoded: bytes) -> dict[str, Any]:
     Raises:
         ConfigError: If the schema has a type that a configuration can't have, or the bytes are not such a row.
     """
-    found = list(problems.at("configuration_schema", schemas.check(schema, logical_types=())))
+    found = list(problems.at("configuration_schema", schemas.check(schema, logical_types=(), max_depth=max_depth)))
     if found:
         raise ConfigError(found)
     reader = _Reader(encoded)
@@ -152,6 +154,8 @@ def _value(field_type: schema_pb2.FieldType, reader: _Reader) -> Any:
     if kind == "iterable_type":
         return _elements(field_type.iterable_type.element_type, reader)
     entries = field_type.map_type
+    if entries.key_type.WhichOneof("type_info") != "atomic_type":  # no dict has lists or dicts as keys
+        raise _MalformedError("a map whose keys are no plain values")
     return {
         _nullable(entries.key_type, reader): _nullable(entries.value_type, reader)
         for _ in range(reader.count(reader.number("i")))

@@ -13,8 +13,8 @@ from apache_beam.portability.api import schema_pb2
 from google.protobuf.message import DecodeError
 
 from expansion.errors import Problem
+from expansion.service.limits import DEFAULT_LIMITS
 
-MAX_DEPTH = 16
 MAX_FIELDS = 10_000
 
 # Logical types that are values. Not among them on purpose: beam:logical_type:python_callable:v1 and
@@ -43,12 +43,15 @@ def parse(serialized: bytes) -> schema_pb2.Schema | None:
         return None
 
 
-def check(schema: schema_pb2.Schema, logical_types: Collection[str]) -> Iterator[Problem]:
+def check(
+    schema: schema_pb2.Schema, logical_types: Collection[str], max_depth: int = DEFAULT_LIMITS.max_depth
+) -> Iterator[Problem]:
     """Yields what is wrong with a schema.
 
     Args:
         schema: The schema.
         logical_types: URNs of the logical types that may occur in it.
+        max_depth: Levels in which its types may be nested.
 
     Yields:
         One problem for each field that is refused, with its path in the schema; one for the whole schema if it is too
@@ -64,30 +67,30 @@ def check(schema: schema_pb2.Schema, logical_types: Collection[str]) -> Iterator
             return
         for field in level.fields:
             field_path = f"{path}.{field.name}" if path else field.name
-            yield from _check_type(field_path, field.type, depth, logical_types, pending)
+            yield from _check_type(field_path, field.type, depth, max_depth, logical_types, pending)
 
 
 def _check_type(
     path: str,
     field_type: schema_pb2.FieldType,
     depth: int,
+    max_depth: int,
     logical_types: Collection[str],
     pending: list[tuple[str, schema_pb2.Schema, int]],
 ) -> Iterator[Problem]:
     """Checks one field's type without its rows, which go to ``pending``."""
-    if depth > MAX_DEPTH:
-        yield Problem(path, f"nested too deeply; expected at most {MAX_DEPTH} levels")
+    if depth > max_depth:
+        yield Problem(path, f"nested too deeply; expected at most {max_depth} levels")
         return
     kind = field_type.WhichOneof("type_info")
     if kind == "row_type":
         pending.append((path, field_type.row_type.schema, depth + 1))
-    elif kind == "array_type":
-        yield from _check_type(path, field_type.array_type.element_type, depth + 1, logical_types, pending)
-    elif kind == "iterable_type":
-        yield from _check_type(path, field_type.iterable_type.element_type, depth + 1, logical_types, pending)
+    elif kind in ("array_type", "iterable_type"):
+        element = getattr(field_type, kind).element_type
+        yield from _check_type(path, element, depth + 1, max_depth, logical_types, pending)
     elif kind == "map_type":
-        yield from _check_type(path, field_type.map_type.key_type, depth + 1, logical_types, pending)
-        yield from _check_type(path, field_type.map_type.value_type, depth + 1, logical_types, pending)
+        yield from _check_type(path, field_type.map_type.key_type, depth + 1, max_depth, logical_types, pending)
+        yield from _check_type(path, field_type.map_type.value_type, depth + 1, max_depth, logical_types, pending)
     elif kind == "logical_type":
         urn = field_type.logical_type.urn
         if urn not in logical_types:

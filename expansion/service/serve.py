@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
@@ -10,17 +11,35 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib import metadata
+from typing import TYPE_CHECKING
 
+from expansion import lifeline
 from expansion.contract import urns
-from expansion.errors import ConfigError, ExpansionError
-from expansion.service import frameworks, lifeline, logs, wheels
+from expansion.contract._gen.server_pb2 import ServerConfig
+from expansion.errors import ExpansionError
+from expansion.service import frameworks, logs, wheels
+from expansion.service.server_config import environment_of, is_local
 
+if TYPE_CHECKING:
+    import grpc
+
+    from expansion.service.artifacts import Artifact
+    from expansion.service.expand import Offer
+    from expansion.service.metrics import ServiceMetrics
+    from expansion.service.server import ExpansionServer
+    from expansion.service.tokens import Tokens
+
+_LOG = logging.getLogger(__name__)
 _LOCAL_RUNNER_START_SECS = 60.0
 _LOCAL_RUNNER_STOP_SECS = 15.0
+
+# Longer than an expansion takes, so that those that come at once run one after another. They are all Python; turns of
+# 5 ms, the default, make each 6 % slower. https://docs.python.org/3/library/sys.html#sys.setswitchinterval
+_SWITCH_INTERVAL_SECS = 0.05
 
 # glibc's malloc, told to keep up to 1 GiB of freed memory (https://man7.org/linux/man-pages/man3/mallopt.3.html). The
 # runner and its workers take and free megabytes for every batch, and fresh pages cost more than what is done with them.
@@ -33,16 +52,21 @@ _KEEP_MEMORY = {
 
 @dataclass(frozen=True)
 class Settings:
-    """What ``serve`` was told; see its options in ``expansion.cli``."""
+    """What ``serve`` was told.
 
-    host: str
-    port: int
-    local_runner: bool
-    job_port: int
-    environment: str | None
-    allowed: Mapping[str, Collection[str]]
-    exit_with_parent: bool
-    worker_packages: Sequence[wheels.Wheel] = ()
+    Attributes:
+        config: What the operator decides, checked, with every default filled in.
+        packages: The wheels that it names.
+        local_runner: Whether to run a job service and workers too.
+        job_port: The local runner's; 0 takes a free one.
+        exit_with_parent: Whether to end when standard input does.
+    """
+
+    config: ServerConfig
+    packages: Sequence[wheels.Wheel] = ()
+    local_runner: bool = False
+    job_port: int = 0
+    exit_with_parent: bool = False
 
 
 def run(settings: Settings) -> int:
@@ -51,7 +75,7 @@ def run(settings: Settings) -> int:
     Returns:
         The exit code: 0 after a clean end; 1 if the service could not start, or its local runner ended.
     """
-    logs.configure("%(asctime)s")
+    logs.configure("%(asctime)s", settings.config.log_format)
     stop = _Stop()
     if settings.exit_with_parent:
         lifeline.watch(stop.request)
@@ -59,62 +83,145 @@ def run(settings: Settings) -> int:
         with _local_runner(settings.job_port, stop) if settings.local_runner else nullcontext() as runner:
             return _serve(settings, runner, stop)
     except ExpansionError as error:
-        print(f"error: {error}", file=sys.stderr)
+        if settings.config.log_format == "json":
+            _LOG.critical("%s", error)
+        else:
+            print(f"error: {error}", file=sys.stderr)
         return 1
 
 
 class _Stop:
-    """Why and when to stop. A second SIGINT or SIGTERM ends the process at once."""
+    """Why and when to stop. A second SIGINT or SIGTERM ends the process at once.
+
+    The kernel may hand a signal to any thread, and Python runs its handler on the main one when that has a turn, which
+    one that waits for a lock never has: signals were lost. So the main thread waits for a byte, which Python sends it
+    with each signal; https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd.
+    """
 
     def __init__(self) -> None:
         self.exit_code = 0
-        self._requested = threading.Event()
+        self.requested = False
+        self._waiting, self._waking = os.pipe()
+        os.set_blocking(self._waking, False)
+        signal.set_wakeup_fd(self._waking, warn_on_full_buffer=False)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: object) -> None:
-        if self._requested.is_set():
+        if self.requested:
             os._exit(128 + number)
         self.request()
 
     def request(self, exit_code: int = 0) -> None:
-        if not self._requested.is_set():
-            self.exit_code = exit_code
-            self._requested.set()
-
-    @property
-    def requested(self) -> bool:
-        return self._requested.is_set()
+        if not self.requested:
+            self.exit_code, self.requested = exit_code, True
+            os.write(self._waking, b"\0")
 
     def wait(self) -> None:
-        self._requested.wait()
+        while not self.requested:
+            os.read(self._waiting, 1)
+
+    def attend(self, work: Callable[[], None]) -> None:
+        """Does what is left to do on another thread, and returns when it is done: a second signal needs this one."""
+        done = threading.Event()
+
+        def run() -> None:
+            try:
+                work()
+            finally:
+                done.set()
+                os.write(self._waking, b"\0")
+
+        threading.Thread(target=run, daemon=True).start()
+        while not done.is_set():
+            os.read(self._waiting, 1)
 
 
 def _serve(settings: Settings, runner: subprocess.Popen[str] | None, stop: _Stop) -> int:
-    if runner and settings.environment is None:
-        for wheel in settings.worker_packages:
+    config, packages = settings.config, settings.packages
+    if runner and not config.environment:
+        for wheel in packages:
             wheel.require_runs_here()
     frameworks.refuse()
+    sys.setswitchinterval(_SWITCH_INTERVAL_SECS)
     # Only now: these import Beam, which imports frameworks where it finds them.
     from expansion.service import artifacts, environments
-    from expansion.service.policy import Policy
+    from expansion.service.authentication import TokenInterceptor
     from expansion.service.server import ExpansionServer
 
     local = _wait_until_ready(runner, stop) if runner else None
-    spec = settings.environment or (f"external:{local.workers}" if local else environments.default_spec())
-    packages = artifacts.of_wheels(settings.worker_packages)
-    try:
-        environment = environments.parse(spec, [package.information for package in packages])
-    except ConfigError as error:
-        raise ExpansionError(f"--{error}") from None
-    policy = Policy(settings.allowed)
-    server = ExpansionServer(settings.host, settings.port, environment, policy, packages)
-    workers = spec if settings.environment or local else f"{spec}; they need this package, see --environment"
-    staged = [wheel.file_name for wheel in settings.worker_packages]
-    print(_greeting(server.address, workers, staged, local), flush=True)
-    stop.wait()
-    server.drain()
+    spec = environment_of(config, config.environment)
+    workers = spec or (f"external:{local.workers}" if local else environments.default_spec())
+    issued = artifacts.of_wheels(packages)
+    offer = _offer(config, workers, issued)
+    metrics = _metrics(config)
+    credentials, tokens = _access(config)
+    interceptors = [TokenInterceptor(tokens)] if tokens else []
+    server = ExpansionServer(config.host, config.port, offer, issued, credentials, interceptors, metrics)
+    with _http(config, server, metrics, tokens, local.job if local else "") as http:
+        lacking = f"{workers}; they need this package: see --worker-package and --environment"
+        shown = workers if spec or local else lacking
+        print(_greeting(server.address, shown, config, packages, local, http), flush=True)
+        stop.wait()
+        stop.attend(lambda: server.drain(config.limits.drain_secs, config.limits.notice_secs))
     return stop.exit_code
+
+
+def _metrics(config: ServerConfig) -> ServiceMetrics | None:
+    """Returns what counts calls, where HTTP is there to show it."""
+    if config.http_port < 0:
+        return None
+    from expansion.service.metrics import ServiceMetrics
+
+    return ServiceMetrics([preset.name for preset in config.presets])
+
+
+def _http(
+    config: ServerConfig, server: ExpansionServer, metrics: ServiceMetrics | None, tokens: Tokens | None, jobs: str
+) -> AbstractContextManager[str | None]:
+    """Serves HTTP, if any, and gives HOST:PORT that it listens on."""
+    if metrics is None:
+        return nullcontext()
+    from expansion.page.about import About
+    from expansion.service.catalogue_page import CataloguePage
+    from expansion.service.pages import serve_http
+
+    about = About(_called(server.address), tuple(_ways_in(config)), jobs)
+    return serve_http(config, server, metrics, tokens, {"/": CataloguePage(config.presets, about)})
+
+
+def _access(config: ServerConfig) -> tuple[grpc.ServerCredentials | None, Tokens | None]:
+    """Returns the server's credentials, and the tokens that let calls in; None for none."""
+    from expansion.service import tls
+    from expansion.service.tokens import Tokens
+
+    if config.token_file and not config.HasField("tls") and not is_local(config):
+        _LOG.warning(
+            "tokens cross the network in clear, and so do calls: set tls, or have a proxy in front encrypt them"
+        )
+    credentials = tls.credentials(config.tls) if config.HasField("tls") else None
+    return credentials, Tokens(config.token_file) if config.token_file else None
+
+
+def _offer(config: ServerConfig, workers: str, issued: Sequence[Artifact]) -> Offer:
+    """Returns what there is to be asked for, running on these workers unless the configuration names others."""
+    from expansion.service import environments
+    from expansion.service.expand import Offer
+    from expansion.service.policy import policy_of
+    from expansion.service.presets import Presets
+    from expansion.transforms.placement import Placement
+
+    information = [artifact.information for artifact in issued]
+    of_presets = (preset.environment for preset in config.presets if preset.environment)
+    named = {*config.environments, *config.framework_environments.values(), *of_presets}
+    return Offer(
+        environments.parse(workers, information),
+        policy_of(config.allow),
+        Presets(config.presets),
+        Placement(frozenset(config.environments), dict(config.framework_environments)),
+        {name: environments.parse(environment_of(config, name), information) for name in named},
+        config.limits,
+    )
 
 
 @dataclass(frozen=True)
@@ -125,16 +232,27 @@ class _LocalRunner:
     workers: str
 
 
-def _greeting(address: str, workers: str, staged: Sequence[str], local: _LocalRunner | None) -> str:
+def _greeting(
+    address: str,
+    workers: str,
+    config: ServerConfig,
+    packages: Sequence[wheels.Wheel],
+    local: _LocalRunner | None,
+    http: str | None,
+) -> str:
     """Returns what is served, how to call it, and the line that programs wait for."""
-    # "All interfaces" is no address to call.
-    called = re.sub(r"^(0\.0\.0\.0|\[::\])", socket.gethostname(), address)
+    called = _called(address)
     lines = [
         f"beam-ml-expansion {metadata.version('beam-ml-expansion')} for Apache Beam {metadata.version('apache-beam')}",
         f"  serves   {urns.RUN_INFERENCE}",
         f"           {urns.RUN_INFERENCE_SCHEMA_TRANSFORM}",
+        f"           {urns.ML_TRANSFORM}",
+        f"           {urns.ML_TRANSFORM_SCHEMA_TRANSFORM}",
+        *(f"  preset   {preset.name}  {preset.description}".rstrip() for preset in config.presets),
+        *_access_lines(config),
         f"  workers  {workers}",
-        *(f"           with {file_name}" for file_name in staged),
+        *(f"           {name}: {environment_of(config, named)}" for name, named in _by_framework(config)),
+        *(f"           with {wheel.file_name}" for wheel in packages),
         f'  Java     elements.apply(RunInference.of(Models.onnx("digits.onnx")).withExpansionService("{called}"))',
         f'  Python   rows | ExternalTransform("{urns.RUN_INFERENCE}", config.SerializeToString(), "{called}")',
     ]
@@ -142,7 +260,36 @@ def _greeting(address: str, workers: str, staged: Sequence[str], local: _LocalRu
     if local:
         lines.append(f"  jobs     --runner=PortableRunner --jobEndpoint={local.job}  (runs submitted pipelines as you)")
         ready += f" job={local.job}"
+    if http:
+        scheme = "https" if config.HasField("tls") else "http"
+        lines.append(f"  page     {scheme}://{_called(http)}/")
+        lines.append(f"  HTTP     {scheme}://{http}/metrics, /healthz and /readyz")
+        ready += f" http={http}"
     return "\n".join([*lines, ready])
+
+
+def _by_framework(config: ServerConfig) -> list[tuple[str, str]]:
+    return sorted(config.framework_environments.items())
+
+
+def _called(address: str) -> str:
+    """Returns an address as clients call it: "all interfaces" is none."""
+    return re.sub(r"^(0\.0\.0\.0|\[::\])", socket.gethostname(), address)
+
+
+def _access_lines(config: ServerConfig) -> list[str]:
+    """Returns who may call, where that is not this machine alone, in clear."""
+    ways = [*([] if config.HasField("tls") else ["in clear"]), *_ways_in(config)]
+    if len(ways) == 1 and not is_local(config):
+        ways.append("anyone who reaches it")
+    return [] if ways == ["in clear"] else [f"  access   {', '.join(ways)}"]
+
+
+def _ways_in(config: ServerConfig) -> list[str]:
+    """Returns what clients need."""
+    ways = ["TLS"] if config.HasField("tls") else []
+    ways += ["client certificates"] if config.tls.client_ca_file else []
+    return ways + (["tokens"] if config.token_file else [])
 
 
 @contextmanager

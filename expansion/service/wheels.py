@@ -39,6 +39,7 @@ class Wheel:
         tags: Interpreters and platforms that it is for.
         data: The file.
         sha256: Hash of the file, hexadecimal.
+        extras: Extras with which workers install it.
     """
 
     file_name: str
@@ -47,6 +48,13 @@ class Wheel:
     tags: frozenset[tags.Tag]
     data: bytes = field(repr=False)
     sha256: str
+    extras: tuple[str, ...] = ()
+
+    @property
+    def requirement(self) -> str:
+        """What pip is to install: "my-hooks==1.0", or "my-hooks[images]==1.0"."""
+        extras = f"[{','.join(self.extras)}]" if self.extras else ""
+        return f"{self.project}{extras}=={self.version}"
 
     @property
     def staged_name(self) -> str:

@@ -20,7 +20,7 @@ def stack(columns: Columns, field: Field) -> npt.NDArray[Any]:
     element. So does a single scalar where the input takes a vector.
 
     Args:
-        columns: At least one; no Ragged.
+        columns: At least one; no Ragged and no RaggedBlobs.
         field: The model input: datatype (empty keeps what numpy's promotion gives) and row shape, -1 for any size.
 
     Returns:

@@ -5,16 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from expansion.contract.fields import Field, datatype_of
-from expansion.errors import SystemicError
+from expansion.tensors.blobs import Blobs, RaggedBlobs
+from expansion.tensors.ragged_shapes import Indices, Shapes, elements_of, offsets_of
 
-Indices = npt.NDArray[np.integer[Any]]
+__all__ = ["Blobs", "Column", "Columns", "Dense", "Indices", "Ragged", "RaggedBlobs", "as_ragged"]
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Ragged:
     """
 
     values: npt.NDArray[Any]
-    shapes: npt.NDArray[np.int32]
+    shapes: Shapes
 
     @property
     def datatype(self) -> str:
@@ -94,8 +94,7 @@ class Ragged:
     @property
     def offsets(self) -> npt.NDArray[np.int64]:
         """Array [rows + 1]: where each row's elements begin and the last one's end."""
-        sizes = np.prod(self.shapes, axis=1, dtype=np.int64)
-        return np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+        return offsets_of(self.shapes)
 
     def __len__(self) -> int:
         return len(self.shapes)
@@ -109,12 +108,7 @@ class Ragged:
     def take(self, indices: Indices) -> Ragged:
         """Returns the rows at ``indices``, in that order."""
         indices = np.asarray(indices)
-        starts = self.offsets[:-1][indices]
-        sizes = np.diff(self.offsets)[indices]
-        # Element e of the result lies in row r at starts[r] + (e − first element of r in the result).
-        first = np.cumsum(sizes) - sizes
-        gather = np.arange(int(sizes.sum())) + np.repeat(starts - first, sizes)
-        return Ragged(self.values[gather], self.shapes[indices])
+        return Ragged(self.values[elements_of(self.offsets, indices)], self.shapes[indices])
 
     def slice(self, start: int, stop: int) -> Ragged:
         """Returns rows start to stop, as a view."""
@@ -143,80 +137,7 @@ class Ragged:
         return Ragged(np.ascontiguousarray(values, dtype), shapes)
 
 
-@dataclass(frozen=True)
-class Blobs:
-    """A column of STRING or BYTES.
-
-    Attributes:
-        datatype: "STRING" or "BYTES".
-        array: pyarrow binary array (32-bit offsets) of rows × elements of a row.
-        shape: Shape of one row, without -1.
-        row_count: Number of rows.
-    """
-
-    datatype: str
-    array: pa.Array
-    shape: tuple[int, ...]
-    row_count: int
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the elements and their offsets."""
-        return int(self.array.nbytes)
-
-    def __len__(self) -> int:
-        return self.row_count
-
-    @property
-    def row_size(self) -> int:
-        """Number of elements in one row."""
-        return int(np.prod(self.shape, dtype=np.int64))
-
-    def take(self, indices: Indices) -> Blobs:
-        """Returns the rows at ``indices``, in that order."""
-        indices = np.asarray(indices, np.int64)
-        elements = (indices[:, None] * self.row_size + np.arange(self.row_size)).ravel()
-        return Blobs(self.datatype, self.array.take(pa.array(elements)), self.shape, len(indices))
-
-    def slice(self, start: int, stop: int) -> Blobs:
-        """Returns rows start to stop, as a view."""
-        start, stop, _ = slice(start, stop).indices(self.row_count)
-        count = max(0, stop - start)
-        return Blobs(self.datatype, self.array.slice(start * self.row_size, count * self.row_size), self.shape, count)
-
-    def to_list(self) -> list[Any]:
-        """Returns all elements, in row-major order, as str for STRING and bytes for BYTES."""
-        elements: list[Any] = self.array.to_pylist()
-        return [element.decode() for element in elements] if self.datatype == "STRING" else elements
-
-    def to_rows(self) -> list[Any]:
-        """Returns one Python value, or nested list, a row."""
-        if not self.shape:
-            return self.to_list()
-        elements = np.empty(len(self.array), object)
-        elements[:] = self.to_list()
-        rows: list[Any] = elements.reshape(self.row_count, *self.shape).tolist()
-        return rows
-
-    @staticmethod
-    def concat(parts: Sequence[Blobs]) -> Blobs:
-        """Joins columns of one shape and datatype, rows of the first part first."""
-        array = pa.concat_arrays([part.array for part in parts])
-        return Blobs(parts[0].datatype, array, parts[0].shape, sum(map(len, parts)))
-
-    @staticmethod
-    def of(datatype: str, elements: Sequence[str | bytes], row_count: int, shape: tuple[int, ...] = ()) -> Blobs:
-        """Makes a column of all rows' elements, in row-major order."""
-        encoded = [element.encode() if isinstance(element, str) else element for element in elements]
-        return Blobs(datatype, pa.array(encoded, pa.binary()), shape, row_count)
-
-    @staticmethod
-    def constant(text: str, row_count: int) -> Blobs:
-        """Makes a STRING column that says the same in every row."""
-        return Blobs("STRING", pa.repeat(pa.scalar(text.encode(), pa.binary()), row_count), (), row_count)
-
-
-Column: TypeAlias = Dense | Ragged | Blobs
+Column: TypeAlias = Dense | Ragged | Blobs | RaggedBlobs
 
 
 class Columns(Mapping[str, Column]):
@@ -278,19 +199,21 @@ class Columns(Mapping[str, Column]):
 
 def _concat(columns: Sequence[Any]) -> Column:
     columns = [column for column in columns if len(column)] or columns[:1]  # the shape of no rows says nothing
-    if all(isinstance(column, Dense) for column in columns) and len({column.shape for column in columns}) > 1:
+    if len({(type(column), column.shape) for column in columns}) > 1:  # some batches happened to be uniform, others not
         columns = [as_ragged(column) for column in columns]
-    if len({type(column) for column in columns}) > 1:  # some batches happened to be uniform, others not
-        columns = [as_ragged(column) for column in columns]
-    if isinstance(columns[0], Blobs) and len({column.shape for column in columns}) > 1:
-        raise SystemicError("texts of unequal shape can't be one column; give them one shape before")
     joined: Column = type(columns[0]).concat(columns)
     return joined
 
 
-def as_ragged(column: Dense | Ragged) -> Ragged:
-    """Returns the column as one whose rows may differ in shape. A dense column's values are not copied."""
-    if isinstance(column, Ragged):
+@overload
+def as_ragged(column: Dense | Ragged) -> Ragged: ...
+@overload
+def as_ragged(column: Blobs | RaggedBlobs) -> RaggedBlobs: ...
+def as_ragged(column: Column) -> Ragged | RaggedBlobs:
+    """Returns the column as one whose rows may differ in shape. The elements of one of one shape are not copied."""
+    if isinstance(column, (Ragged, RaggedBlobs)):
         return column
     shapes = np.tile(np.array(column.shape, np.int32), (len(column), 1))
+    if isinstance(column, Blobs):
+        return RaggedBlobs(column.datatype, column.array, shapes)
     return Ragged(np.ascontiguousarray(column.values).reshape(-1), shapes)

@@ -8,21 +8,22 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from expansion.errors import BadRows
-from expansion.tensors.columns import Columns, Indices, Ragged
+from expansion.tensors.columns import Columns, Indices, Ragged, RaggedBlobs
 
 
 def uniformly(operation: Callable[[Columns], Columns], columns: Columns, names: Iterable[str]) -> Columns:
     """Applies an operation to groups of rows that have one shape each, and puts the rows back in order.
 
     Args:
-        operation: Makes columns of columns, row for row; in the columns called ``names`` it meets no Ragged.
+        operation: Makes columns of columns, row for row; in the columns called ``names`` it meets no Ragged and
+            no RaggedBlobs.
         columns: All columns.
         names: Which columns' shapes must be equal within a group.
 
     Raises:
         BadRows: The operation's, for all groups at once.
     """
-    ragged = {name: column for name in names if isinstance(column := columns[name], Ragged)}
+    ragged = {name: column for name in names if isinstance(column := columns[name], (Ragged, RaggedBlobs))}
     if not ragged:
         return operation(columns)
     shapes = np.concatenate([column.shapes for column in ragged.values()], axis=1)

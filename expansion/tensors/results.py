@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from expansion.contract.fields import NUMPY_DTYPES, VARIABLE_LENGTH, Field, data
 from expansion.contract.problems import shown
 from expansion.errors import SystemicError
 from expansion.tensors.arrays import fits
-from expansion.tensors.columns import Blobs, Column, Dense, Ragged
+from expansion.tensors.columns import Blobs, Column, Dense, Ragged, RaggedBlobs
 
 _Array = npt.NDArray[Any]
 
@@ -56,7 +56,7 @@ def declared_column(field: Field, values: Any, row_count: int) -> Column:
     """
     column: Column
     if field.datatype in VARIABLE_LENGTH:
-        column = _declared_blobs(field, np.asarray(values, object), row_count)
+        column = _declared_blobs(field, values, row_count)
     else:
         column = _declared_numbers(field, values, row_count)
     if not fits(column.shape, field.shape):
@@ -88,17 +88,34 @@ def _blobs(output: str, array: _Array, datatype: str) -> pa.Array:
     return elements.cast(pa.binary())
 
 
-def _declared_blobs(field: Field, array: _Array, row_count: int) -> Blobs:
+def _declared_blobs(field: Field, values: Any, row_count: int) -> Blobs | RaggedBlobs:
+    array = _array(values, np.dtype(object))
     _check_rows(field.name, array.shape, row_count)
+    if -1 not in field.shape or array.ndim > 1:
+        return Blobs(field.datatype, _declared_elements(field, array), array.shape[1:], row_count)
+    rows = [np.asarray(row, object) for row in array]
+    _check_shapes(field, {row.shape for row in rows})
+    elements = np.concatenate([row.ravel() for row in rows]) if rows else array
+    shapes = np.array([row.shape for row in rows], np.int32).reshape(row_count, len(field.shape))
+    return RaggedBlobs(field.datatype, _declared_elements(field, elements), shapes)
+
+
+def _declared_elements(field: Field, array: _Array) -> pa.Array:
     elements = array.ravel().tolist()
     if None in elements:
         raise ValueError(f"output {field.name!r} is None; expected {field}")
     try:
-        blobs = _blobs(field.name, array, field.datatype)
+        return _blobs(field.name, array, field.datatype)
     except SystemicError as error:
         types = ", ".join(sorted({type(element).__name__ for element in elements}))
         raise SystemicError(f"output {field.name!r} holds {types}; it is declared as {field}") from error
-    return Blobs(field.datatype, blobs, array.shape[1:], row_count)
+
+
+def _check_shapes(field: Field, shapes: Iterable[tuple[int, ...]]) -> None:
+    if not all(fits(shape, field.shape) for shape in shapes):
+        raise SystemicError(
+            f"output {field.name!r} has rows of shapes {shown(sorted(shapes))}; it is declared as {field}"
+        )
 
 
 def _declared_numbers(field: Field, values: Any, row_count: int) -> Dense | Ragged:
@@ -109,10 +126,10 @@ def _declared_numbers(field: Field, values: Any, row_count: int) -> Dense | Ragg
     return Dense(_converted(field, array))
 
 
-def _array(values: Any) -> _Array:
+def _array(values: Any, dtype: np.dtype[Any] | None = None) -> _Array:
     """Returns values as an array; where rows differ in shape, as one [rows] of dtype object."""
     try:
-        return np.asarray(values)
+        return np.asarray(values, dtype)
     except ValueError:
         return np.fromiter(values, object, len(values))
 
@@ -123,10 +140,7 @@ def _declared_rows(field: Field, rows: Sequence[_Array]) -> Dense | Ragged:
     shapes = {row.shape for row in rows}
     if len(shapes) == 1:
         return Dense(_converted(field, np.stack(rows)))
-    if not all(fits(shape, field.shape) for shape in shapes):
-        raise SystemicError(
-            f"output {field.name!r} has rows of shapes {shown(sorted(shapes))}; it is declared as {field}"
-        )
+    _check_shapes(field, shapes)
     converted = [_converted(field, row) for row in rows]
     return Ragged.of_rows(converted, NUMPY_DTYPES[field.datatype], len(field.shape))
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from expansion.contract.fields import NUMPY_DTYPES, Field
 from expansion.contract.problems import null, shown
-from expansion.tensors.columns import Blobs, Column, Dense, Ragged
+from expansion.tensors.columns import Blobs, Column, Dense, Ragged, RaggedBlobs
 from expansion.tensors.nulls import Fill
 
 
@@ -31,12 +31,12 @@ def to_column(values: Sequence[Any], field: Field, fill: Fill | None = None) -> 
     """Makes a column of one field's values, one a row.
 
     Args:
-        values: Python or numpy scalars, str, bytes, or (nested) sequences of numbers.
+        values: Python or numpy scalars, str, bytes, or (nested) sequences of one of them.
         field: What the values should be. Dimensions are -1.
         fill: What takes the place of None, in a column of scalars. Default: None is no usable value.
 
     Returns:
-        A Dense column where all rows have one shape, else a Ragged one; Blobs for STRING and BYTES.
+        A Dense column where all rows have one shape, else a Ragged one; Blobs or RaggedBlobs for STRING and BYTES.
     """
     if fill is not None:
         values = [fill if value is None else value for value in values]
@@ -54,8 +54,9 @@ def to_column(values: Sequence[Any], field: Field, fill: Fill | None = None) -> 
 def _convert(values: Sequence[Any], field: Field) -> Column:
     if field.datatype in ("STRING", "BYTES"):
         wanted = str if field.datatype == "STRING" else bytes
-        if not all(isinstance(value, wanted) for value in values):
-            raise TypeError(field.datatype)
+        _check_types(values, wanted, len(field.shape))
+        if field.shape:
+            return RaggedBlobs.of_rows(field.datatype, values, len(field.shape))
         return Blobs.of(field.datatype, values, len(values))
     dtype = NUMPY_DTYPES[field.datatype]
     if not field.shape:
@@ -64,6 +65,14 @@ def _convert(values: Sequence[Any], field: Field) -> Column:
     if len({array.shape for array in arrays}) == 1:
         return Dense(np.stack(arrays))
     return Ragged.of_rows(arrays, dtype, len(field.shape))
+
+
+def _check_types(values: Iterable[Any], wanted: type, depth: int) -> None:
+    for value in values:
+        if depth and not isinstance(value, (str, bytes)):
+            _check_types(value, wanted, depth - 1)
+        elif depth or not isinstance(value, wanted):
+            raise TypeError(wanted.__name__)
 
 
 def _array(value: Any, dtype: np.dtype[Any], ndim: int) -> npt.NDArray[Any]:
@@ -94,6 +103,8 @@ def _convert_one(value: Any, field: Field) -> Column | str:
 
 def _empty(field: Field) -> Any:
     if field.datatype in ("STRING", "BYTES"):
+        if field.shape:
+            return np.empty((0,) * len(field.shape), object)
         return "" if field.datatype == "STRING" else b""
     dtype = NUMPY_DTYPES[field.datatype]
     return np.zeros((0,) * len(field.shape), dtype) if field.shape else dtype.type(0)

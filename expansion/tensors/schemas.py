@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from apache_beam.portability.api import schema_pb2
 
@@ -42,7 +42,7 @@ _FROM_ATOMIC: Mapping[int, str] = {
 
 
 def fields_of(schema: schema_pb2.Schema) -> dict[str, Field]:
-    """Returns the fields of a row that can be columns: atomic types, and arrays of numbers of any depth.
+    """Returns the fields of a row that can be columns: atomic types, and arrays of them of any depth.
 
     An array's dimensions are -1. Other fields (rows, maps, logical types) are left out: they can't be features, but
     they come back in the output row all the same.
@@ -57,22 +57,35 @@ def _field_of(field: schema_pb2.Field) -> Field | None:
         kind = getattr(kind, kind.WhichOneof("type_info")).element_type
         depth += 1
     datatype = _FROM_ATOMIC.get(kind.atomic_type) if kind.WhichOneof("type_info") == "atomic_type" else None
-    if datatype is None or (depth and datatype in ("STRING", "BYTES")):
-        return None
-    return Field(field.name, datatype, (-1,) * depth)
+    return Field(field.name, datatype, (-1,) * depth) if datatype else None
 
 
-def schema_with(schema: schema_pb2.Schema, added: Fields) -> schema_pb2.Schema:
-    """Returns a schema with the fields of another and more behind them. It has no id: who registers it gives it one."""
-    result = schema_pb2.Schema(fields=schema.fields)
+def schema_with(schema: schema_pb2.Schema, added: Fields, dropped: Collection[str] = frozenset()) -> schema_pb2.Schema:
+    """Returns a schema with the fields of another, some replaced, others dropped, and more behind them.
+
+    Args:
+        schema: The other one.
+        added: What is replaced in its place, or added behind.
+        dropped: Names of fields that are left out.
+
+    Returns:
+        The schema, without an id: who registers it gives it one.
+    """
+    result = schema_pb2.Schema(fields=[field for field in schema.fields if field.name not in dropped])
+    places = {field.name: field for field in result.fields}
     for field in added.values():
-        kind = schema_pb2.FieldType(atomic_type=_TO_ATOMIC[field.datatype])
-        for _ in field.shape:
-            kind = schema_pb2.FieldType(array_type=schema_pb2.ArrayType(element_type=kind))
-        result.fields.add(name=field.name, type=kind, id=len(result.fields))
+        place = places.get(field.name) or result.fields.add(name=field.name)
+        place.type.CopyFrom(_type_of(field))
     for position, field in enumerate(result.fields):
         field.id = field.encoding_position = position
     return result
+
+
+def _type_of(field: Field) -> schema_pb2.FieldType:
+    kind = schema_pb2.FieldType(atomic_type=_TO_ATOMIC[field.datatype])
+    for _ in field.shape:
+        kind = schema_pb2.FieldType(array_type=schema_pb2.ArrayType(element_type=kind))
+    return kind
 
 
 def error_schema(schema: schema_pb2.Schema, model_columns: Sequence[str] = ("model_id",)) -> schema_pb2.Schema:

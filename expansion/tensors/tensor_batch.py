@@ -14,7 +14,9 @@ from google.protobuf.message import DecodeError
 
 from expansion.contract._gen.tensor_pb2 import TensorBatchBuffer, TensorBatchColumn, TensorBatchHeader
 from expansion.contract.fields import NUMPY_DTYPES, VARIABLE_LENGTH, Field
-from expansion.tensors.columns import Blobs, Column, Columns, Dense, Indices, Ragged
+from expansion.tensors.blobs import buffers_of
+from expansion.tensors.columns import Blobs, Column, Columns, Dense, Indices, Ragged, RaggedBlobs
+from expansion.tensors.ragged_shapes import Shapes
 
 MAGIC = b"BMTB"
 VERSION = 1
@@ -87,23 +89,33 @@ def _read_column(data: bytes, column: TensorBatchColumn, rows: int) -> Column:
     dtype = NUMPY_DTYPES[field.datatype].newbyteorder("<")
     if -1 not in field.shape:
         return Dense(_view(data, column.values, dtype, (rows, *field.shape), field.name))
-    shapes = _view(data, column.shapes, np.dtype("<i4"), (rows, len(field.shape)), field.name)
-    count = int(np.prod(shapes, axis=1, dtype=np.int64).sum())
-    if (shapes < 0).any():
-        raise ValueError(f"TensorBatch column {field.name!r} has a negative size")
+    shapes, count = _read_shapes(data, column, field, rows)
     return Ragged(_view(data, column.values, dtype, (count,), field.name), shapes)
 
 
-def _read_blobs(data: bytes, column: TensorBatchColumn, field: Field, rows: int) -> Blobs:
+def _read_shapes(data: bytes, column: TensorBatchColumn, field: Field, rows: int) -> tuple[Shapes, int]:
+    """Returns the shapes of rows that may differ in it, and the number of elements of all of them."""
+    shapes = _view(data, column.shapes, np.dtype("<i4"), (rows, len(field.shape)), field.name)
+    if (shapes < 0).any():
+        raise ValueError(f"TensorBatch column {field.name!r} has a negative size")
+    return shapes, int(np.prod(shapes, axis=1, dtype=np.int64).sum())
+
+
+def _read_blobs(data: bytes, column: TensorBatchColumn, field: Field, rows: int) -> Blobs | RaggedBlobs:
     if -1 in field.shape:
-        raise ValueError(f"TensorBatch column {field.name!r}: {field.datatype} of varying shape is not supported")
+        shapes, count = _read_shapes(data, column, field, rows)
+        return RaggedBlobs(field.datatype, _read_elements(data, column, field, count), shapes)
     count = rows * int(np.prod(field.shape, dtype=np.int64))
+    return Blobs(field.datatype, _read_elements(data, column, field, count), field.shape, rows)
+
+
+def _read_elements(data: bytes, column: TensorBatchColumn, field: Field, count: int) -> pa.Array:
     offsets = _view(data, column.offsets, np.dtype("<i4"), (count + 1,), field.name) if count else np.zeros(1, np.int32)
     if offsets[0] != 0 or (np.diff(offsets) < 0).any() or offsets[-1] > column.values.length:
         raise ValueError(f"TensorBatch column {field.name!r} has offsets out of order")
     values = _view(data, column.values, np.dtype(np.uint8), (int(offsets[-1]),), field.name)
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(values)]
-    return Blobs(field.datatype, pa.Array.from_buffers(pa.binary(), count, buffers), field.shape, rows)
+    return pa.Array.from_buffers(pa.binary(), count, buffers)
 
 
 def _view(
@@ -144,13 +156,14 @@ def _buffers(column: Column) -> Mapping[str, npt.NDArray[Any]]:
     if isinstance(column, Ragged):
         little_endian = column.values.astype(column.values.dtype.newbyteorder("<"), copy=False)
         return {"values": little_endian, "shapes": column.shapes.astype("<i4", copy=False)}
-    array = column.array
-    if len(array) == 0:
-        return {"values": np.empty(0, np.uint8), "offsets": np.zeros(1, "<i4")}
-    _, offsets_buffer, values_buffer = array.buffers()
-    offsets = np.frombuffer(offsets_buffer, "<i4", len(array) + 1, array.offset * 4)
-    values = np.frombuffer(values_buffer, np.uint8) if values_buffer else np.empty(0, np.uint8)
-    return {"values": values[offsets[0] : offsets[-1]], "offsets": offsets - offsets[0]}
+    if isinstance(column, RaggedBlobs):
+        return {**_element_buffers(column.array), "shapes": column.shapes.astype("<i4", copy=False)}
+    return _element_buffers(column.array)
+
+
+def _element_buffers(array: pa.Array) -> Mapping[str, npt.NDArray[Any]]:
+    values, offsets = buffers_of(array)
+    return {"values": values, "offsets": offsets.astype("<i4", copy=False)}
 
 
 def _assemble(header: TensorBatchHeader, parts: list[tuple[TensorBatchBuffer, npt.NDArray[Any]]]) -> bytes:

@@ -1,9 +1,9 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Batch: the one element that flows through RunInference, from decoding to encoding."""
+"""Batch: the one element that flows through a transform, from decoding to encoding."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,37 +18,41 @@ class Failures:
 
     Attributes:
         carried: What goes back with each of them, as in Batch.
-        stage: decode, preprocess, inference or postprocess.
+        stage: decode, preprocess, inference, transform or postprocess.
         errors: Why, one a row.
-        route: As in Batch, when they failed.
+        constants: As in Batch, when they failed.
     """
 
     carried: Columns
     stage: str
     errors: tuple[RowError, ...]
-    route: str = ""
+    constants: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows on their way through RunInference, as columns; and the rows of the batch that have failed so far.
+    """Rows on their way through a transform, as columns; and the rows of the batch that have failed so far.
 
     Attributes:
         carried: What goes back untouched beside predictions and errors.
-        features: What the pre hooks and the model read; without columns after inference.
-        predictions: What the model and the post hooks made; without columns before inference.
+        features: What the pre hooks and the model, or operations, read; without columns after them.
+        predictions: What models or operations, and post hooks, have made so far; without columns before them.
         failures: Rows that are no longer in the columns above.
-        route: Which of several models the rows are for: a key, or the name of an arm. Empty where there is one model,
-            and before it is known.
-        model_version: The version of the model that it went to, where models are refreshed; empty before inference.
+        kept: Those of the features, as they came in, that later models of a chain read.
+        route: Which of several models the rows are for: a key, the name of an arm, a uri. Empty where there is one
+            model, and before it is known.
+        uris: Where the model may be, the newest first, where a second input says so; of these, ``route`` will be one.
+        constants: Columns that say the same in every row, output or error: which models it went to.
     """
 
     carried: Columns
     features: Columns
     predictions: Columns = field(default_factory=lambda: Columns({}, 0))
     failures: tuple[Failures, ...] = ()
+    kept: Columns = field(default_factory=lambda: Columns({}, 0))
     route: str = ""
-    model_version: str = ""
+    uris: tuple[str, ...] = ()
+    constants: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Number of rows that have not failed. Beam counts these as the batch's size."""
@@ -66,31 +70,48 @@ class Batch:
         failed = sorted(errors)
         kept = np.setdiff1d(np.arange(len(self)), failed)
         why = tuple(errors[row] for row in failed)
-        failures = Failures(self.carried.take(np.array(failed)), stage, why, self.route)
+        failures = Failures(self.carried.take(np.array(failed)), stage, why, self.constants)
         return self.take(kept).with_failures((*self.failures, failures))
 
     @property
     def nbytes(self) -> int:
         """Bytes of all columns, without the failures."""
-        return self.carried.nbytes + self.features.nbytes + self.predictions.nbytes
+        return sum(columns.nbytes for columns in self._columns())
 
     def applied(self, stage: str, operation: Callable[[Columns], Columns]) -> Batch:
         """Returns the batch after an operation; rows that fail are among its failures.
 
         Args:
-            stage: "preprocess", of features; "inference", which puts predictions in place of features; or
+            stage: "preprocess" or "transform", of features; "inference", which adds predictions and drops features; or
                 "postprocess", of predictions.
             operation: Makes columns of columns, row for row.
         """
         result, errors = isolate(operation, self.predictions if stage == "postprocess" else self.features)
         kept = self.without(errors, stage)
-        if stage == "preprocess":
+        if stage in ("preprocess", "transform"):
             return replace(kept, features=result)
-        return replace(kept, features=Columns({}, len(kept)), predictions=result)
+        if stage == "inference":
+            result = result.with_columns({**kept.predictions, **result})
+            return replace(kept, features=Columns({}, len(kept)), predictions=result)
+        return replace(kept, predictions=result)
+
+    def transformed(self) -> Batch:
+        """Returns the batch as it is after the last operation: what was features is predictions."""
+        return replace(self, features=Columns({}, len(self)), predictions=self.features)
 
     def without_features(self) -> Batch:
         """Returns the batch as it is after inference when no row was predicted."""
         return replace(self, features=Columns({}, len(self)))
+
+    def with_constants(self, added: Mapping[str, str]) -> Batch:
+        """Returns the batch with more constants, each behind what it said before."""
+        before = self.constants
+        both = {name: ", ".join(filter(None, [before.get(name), text])) for name, text in added.items()}
+        return replace(self, constants={**before, **both})
+
+    def said_of_all(self, arm: str) -> dict[str, str]:
+        """Returns what output rows say besides predictions: the route, as column ``arm`` if named; the constants."""
+        return {**({arm: self.route} if arm else {}), **self.constants}
 
     def with_failures(self, failures: tuple[Failures, ...]) -> Batch:
         """Returns these rows with other failures."""
@@ -98,19 +119,11 @@ class Batch:
 
     def take(self, indices: Indices) -> Batch:
         """Returns the rows at ``indices``, in that order, without the failures."""
-        carried, features, predictions = self.carried, self.features, self.predictions
-        return replace(
-            self,
-            carried=carried.take(indices),
-            features=features.take(indices),
-            predictions=predictions.take(indices),
-            failures=(),
-        )
+        return self._with_columns(columns.take(indices) for columns in self._columns())
 
     def slice(self, start: int, stop: int) -> Batch:
         """Returns rows start to stop, as views, without the failures."""
-        carried, features, predictions = (c.slice(start, stop) for c in (self.carried, self.features, self.predictions))
-        return replace(self, carried=carried, features=features, predictions=predictions, failures=())
+        return self._with_columns(columns.slice(start, stop) for columns in self._columns())
 
     def compact(self) -> Batch:
         """Returns a copy that keeps nothing but its own rows alive: of a slice, pyarrow would pickle the whole."""
@@ -122,10 +135,14 @@ class Batch:
         if len(batches) == 1:
             return batches[0]
         full = [batch for batch in batches if len(batch)] or batches[:1]
-        return Batch(
-            Columns.concat([batch.carried for batch in full]),
-            Columns.concat([batch.features for batch in full]),
-            Columns.concat([batch.predictions for batch in full]),
-            tuple(failures for batch in batches for failures in batch.failures),
-            full[0].route,
-        )
+        joined = full[0]._with_columns(map(Columns.concat, zip(*(batch._columns() for batch in full), strict=True)))
+        return joined.with_failures(tuple(failures for batch in batches for failures in batch.failures))
+
+    def _columns(self) -> tuple[Columns, ...]:
+        """Returns everything that has a row for each of the batch's."""
+        return self.carried, self.features, self.predictions, self.kept
+
+    def _with_columns(self, columns: Iterable[Columns]) -> Batch:
+        """Returns a batch of other rows, without the failures."""
+        carried, features, predictions, kept = columns
+        return replace(self, carried=carried, features=features, predictions=predictions, kept=kept, failures=())

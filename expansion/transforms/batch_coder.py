@@ -3,19 +3,43 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from typing import Any
 
+import numpy as np
 from apache_beam import coders
 from apache_beam.coders import coder_impl
 from apache_beam.coders.coders import FastCoder
+from apache_beam.internal.cloudpickle.cloudpickle import CloudPickler
+from apache_beam.utils.windowed_value import WindowedValue
 
+from expansion.tensors.columns import Dense
+from expansion.transforms import packed_rows
 from expansion.transforms.batch import Batch
+
+
+class _Pickler(CloudPickler):  # type: ignore[misc]
+    """Pickles carried rows all at once; classes that can't be imported elsewhere, as those of a script, with them."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if type(obj) is Dense and obj.values.dtype == object and len(obj) and isinstance(obj.values[0], WindowedValue):
+            return _carried, packed_rows.pack(obj.values.tolist())
+        return super().reducer_override(obj)
+
+
+def _carried(*packed: Any) -> Dense:
+    rows = packed_rows.unpack(*packed)
+    values = np.empty(len(rows), object)
+    values[:] = rows
+    return Dense(values)
 
 
 class _BatchCoderImpl(coder_impl.SimpleCoderImpl):  # type: ignore[misc]
     def encode(self, value: Batch) -> bytes:
-        return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+        buffer = io.BytesIO()
+        _Pickler(buffer, pickle.HIGHEST_PROTOCOL).dump(value)
+        return buffer.getvalue()
 
     def decode(self, encoded: bytes) -> Batch:
         batch: Batch = pickle.loads(encoded)  # noqa: S301 - written by our own step before, never by a client

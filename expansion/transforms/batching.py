@@ -36,7 +36,8 @@ class BatchBounds:
         self._max_weight = batching.max_batch_weight
         self._weight_column = batching.weight_column
         self._length_column = batching.length_column
-        self._boundaries = np.array(batching.length_boundaries, np.int64)
+        # No array, which other versions of NumPy may not unpickle.
+        self._boundaries = tuple(batching.length_boundaries)
 
     def buckets(self, batch: Batch) -> Iterator[tuple[int, Batch]]:
         """Yields the rows of each route and bucket of lengths, with the bucket's number; failures are with the first.
@@ -71,7 +72,8 @@ class BatchBounds:
         """Returns the bucket of each row by its length."""
         if not self._length_column:
             return np.zeros(len(batch), np.int64)
-        return np.searchsorted(self._boundaries, row_lengths(batch.features[self._length_column]), side="right")
+        boundaries = np.array(self._boundaries, np.int64)
+        return np.searchsorted(boundaries, row_lengths(batch.features[self._length_column]), side="right")
 
     def split(self, batch: Batch) -> Iterator[Batch]:
         """Yields parts of at most the largest size and weight, all but the last full; failures are with the first."""

@@ -1,14 +1,64 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""What both kinds of ends do with rows that failed."""
+"""What both kinds of ends need to know, and what they do with rows that failed."""
 
 from __future__ import annotations
 
-from expansion.contract._gen.run_inference_pb2 import ErrorHandling
+from collections.abc import Collection, Mapping
+from typing import Protocol
+
+from expansion.contract._gen.ml_transform_pb2 import MLTransformConfig
+from expansion.contract._gen.run_inference_pb2 import ErrorHandling, RunInferenceConfig
+from expansion.contract.fields import Fields
 from expansion.errors import ExpansionError
+from expansion.tensors.nulls import Fill
 from expansion.transforms import metrics
 from expansion.transforms.batch import Batch, Failures
 
 DEFAULT_MIN_ROWS = 100
+
+
+class EndsPlan(Protocol):
+    """What the ends need to know of what is between them."""
+
+    @property
+    def config(self) -> RunInferenceConfig | MLTransformConfig:
+        """The configuration: what comes in, and what becomes of rows that fail."""
+
+    @property
+    def features(self) -> Fields:
+        """The input's columns that are read, as they come in."""
+
+    @property
+    def fills(self) -> Mapping[str, Fill]:
+        """What a null of the input becomes, by the feature."""
+
+    @property
+    def noted(self) -> Collection[str]:
+        """Features whose nulls are noted in a column beside; nulls of all others are errors."""
+
+    @property
+    def predictions(self) -> Fields:
+        """The columns of Batch.predictions that output rows have."""
+
+    @property
+    def dropped(self) -> Collection[str]:
+        """The input's columns that output rows do not have."""
+
+    @property
+    def constants(self) -> Mapping[str, str]:
+        """The columns that say the same in every row, and what they say at first."""
+
+    @property
+    def arm(self) -> str:
+        """The column that says which arm of a split a row went to; empty where there is none."""
+
+    @property
+    def max_rows(self) -> int:
+        """Rows to pack into a batch, at most."""
+
+    @property
+    def max_element_bytes(self) -> int:
+        """Bytes of a row's features, at most; 0 for any."""
 
 
 class ErrorBudget:

@@ -11,27 +11,24 @@ namespace; those of remote models are in expansion/models/remote_calls.py.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
 
 from apache_beam.metrics import Metrics
-from apache_beam.runners.worker import statesampler
 
 from expansion.contract.urns import METRICS_NAMESPACE
 
 NAMESPACE = METRICS_NAMESPACE
 
-_T = TypeVar("_T")
-
-STAGES = ("decode", "preprocess", "inference", "postprocess")
+STAGES = ("decode", "preprocess", "inference", "transform", "postprocess")
 
 rows = Metrics.counter(NAMESPACE, "num_rows")  # that came in, good and bad
 batches = Metrics.counter(NAMESPACE, "num_batches")  # that went to the model
 batch_wait = Metrics.distribution(NAMESPACE, "batch_wait_milli_secs")  # of a batch for its rows, before the pre hooks
 padding = Metrics.distribution(NAMESPACE, "padding_percent")  # of the elements of a padded column
-device_memory = Metrics.distribution(NAMESPACE, "device_memory_bytes")  # of GPUs that PyTorch has in use, after a batch
-model_refreshes = Metrics.counter(NAMESPACE, "num_model_refreshes")  # new versions that a worker process took into use
+# Of GPUs, that PyTorch has allocated in the process in which the model is, after a batch; none where there is no GPU.
+device_memory = Metrics.distribution(NAMESPACE, "device_memory_bytes")
+model_refreshes = Metrics.counter(NAMESPACE, "num_model_refreshes")  # newer models that a worker process took into use
 failed_model_refreshes = Metrics.counter(NAMESPACE, "num_failed_model_refreshes")  # and those that it refused
 
 # Of several models (per_key, split): how often one was loaded, let go for another, and found not to load. Keys are in
@@ -46,6 +43,12 @@ _errors = {stage: Metrics.counter(NAMESPACE, f"num_errors_{stage}") for stage in
 _milliseconds = {stage: Metrics.distribution(NAMESPACE, f"{stage}_milli_secs") for stage in STAGES[1:]}
 
 
+def note_device_memory(count: int) -> None:
+    """Notes the bytes that a process has in use on GPUs, if there are any."""
+    if count:
+        device_memory.update(count)
+
+
 def count_errors(stage: str, count: int) -> None:
     """Counts rows that failed in a stage."""
     _errors[stage].inc(count)
@@ -56,43 +59,14 @@ def count_model(event: str) -> None:
     _models[event].inc()
 
 
+def count_refresh(event: str) -> None:
+    """Counts a newer model: "refreshes" if it was taken into use, "failures" if it can't be."""
+    {"refreshes": model_refreshes, "failures": failed_model_refreshes}[event].inc()
+
+
 @contextmanager
 def timed(stage: str) -> Iterator[None]:
-    """Notes how long a stage took for a batch: "preprocess", "inference" or "postprocess"."""
+    """Notes how long a stage took for a batch: "preprocess", "inference", "transform" or "postprocess"."""
     start = time.perf_counter()
     yield
     _milliseconds[stage].update(round(1e3 * (time.perf_counter() - start)))
-
-
-def counted_here(function: Callable[..., _T]) -> Callable[..., _T]:
-    """Returns the function, for another thread to call: what it counts is counted for this thread's step and bundle.
-
-    Beam knows of its own threads what they work for, and drops what is counted in any other.
-    """
-    tracker = statesampler.get_current_tracker()
-    if tracker is None:
-        return function
-    here = _Here(tracker.current_state())
-
-    def counted(*arguments: Any) -> _T:
-        statesampler.set_current_tracker(here)
-        try:
-            return function(*arguments)
-        finally:
-            statesampler.set_current_tracker(None)
-
-    return counted
-
-
-class _Here:
-    """Stands for Beam's StateSampler, which changes with what its own thread does; this one stays where it was made."""
-
-    def __init__(self, state: Any):
-        self._state = state
-
-    def current_state(self) -> Any:
-        return self._state
-
-    def update_metric(self, name: Any, value: Any) -> None:
-        if self._state.metrics_container is not None:
-            self._state.metrics_container.get_metric_cell(name).update(value)

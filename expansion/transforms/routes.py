@@ -74,14 +74,14 @@ class ByHash:
         self.column = split.column
         self._arms = [arm.name for arm in split.arms]
         *ends, total = itertools.accumulate(arm.weight for arm in split.arms)
-        # The first hash of each arm but the first.
-        self._starts = np.array([min(int(end / total * 2.0**64), 2**64 - 1) for end in ends], np.uint64)
+        # The first hash of each arm but the first. No array, which other versions of NumPy may not unpickle.
+        self._starts = [min(int(end / total * 2.0**64), 2**64 - 1) for end in ends]
 
     def routed(self, column: Column) -> Routed:
         """Returns the arms of a STRING, BYTES or integer column."""
         values, of_row = _distinct(column)
         hashes = np.frombuffer(b"".join(map(_hash, values)), ">u8").astype(np.uint64)
-        arm_of_value = np.searchsorted(self._starts, hashes, side="right")
+        arm_of_value = np.searchsorted(np.array(self._starts, np.uint64), hashes, side="right")
         return Routed(self._arms, arm_of_value[of_row], {})
 
 

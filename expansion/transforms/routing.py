@@ -10,18 +10,16 @@ from collections.abc import Callable, Iterator, Mapping
 
 from expansion import models
 from expansion.contract._gen.model_pb2 import Model
-from expansion.contract._gen.routing_pb2 import PerKeyModels, Split
+from expansion.contract._gen.routing_pb2 import Ensemble, PerKeyModels, Split
 from expansion.contract._gen.run_inference_pb2 import RunInferenceConfig
 from expansion.contract.fields import Field, Fields, is_integer
-from expansion.contract.problems import at, did_you_mean, shown
+from expansion.contract.places import KEY
+from expansion.contract.problems import at, did_you_mean, repeated, shown
 from expansion.errors import Problem
+from expansion.models import stacks
 
 DEFAULT_MAX_MODELS = 8
 DEFAULT_ARM_COLUMN = "arm"
-KEY = "{key}"
-
-# The first aborts a process in which one of the others is loaded, or they do.
-_CLASHING = ("tensorflow", ("pytorch", "huggingface"))
 
 
 def is_key(text: str) -> bool:
@@ -32,40 +30,67 @@ def is_key(text: str) -> bool:
 def column_of(config: RunInferenceConfig) -> str:
     """Returns the column that decides which model runs on a row; empty where there is one model."""
     routing = config.WhichOneof("routing")
-    return str(getattr(config, routing).column) if routing else ""
+    return str(getattr(getattr(config, routing), "column", "")) if routing else ""
+
+
+def has_routes(config: RunInferenceConfig) -> bool:
+    """Whether it is known of a batch only, and not before, which model runs on it."""
+    return config.WhichOneof("routing") in ("per_key", "split", "model_uris")
+
+
+def has_uris_of_data(config: RunInferenceConfig) -> bool:
+    """Whether data says where models are: a second input, or the keys that a template is filled in with."""
+    return config.HasField("model_uris") or (config.HasField("per_key") and not config.per_key.uris)
 
 
 def signature_route(config: RunInferenceConfig) -> str:
     """Returns the route of the model that says what all of them take and return; empty where there is one model."""
+    if config.HasField("model_uris"):
+        _, message = models.framework(config.model)
+        return str(message.uri)
     if config.HasField("per_key"):
         return config.per_key.signature_key or min(config.per_key.uris, key=str.encode, default="")
     return config.split.arms[0].name if config.split.arms else ""
 
 
 def model_of(config: RunInferenceConfig, route: str) -> Model:
-    """Returns the model of a route: of a key, of an arm's name; ``model`` itself where there is one model.
+    """Returns the model of a route: of a key, an arm's name, a uri; ``model`` itself where there is one model.
 
     Raises:
         LookupError: There is none.
     """
     if config.HasField("split"):
         return next(arm.model for arm in config.split.arms if arm.name == route)
+    if config.HasField("model_uris"):
+        return _with_uri(config.model, route)
     if not config.HasField("per_key"):
         return config.model
     uris = config.per_key.uris
     if uris and route not in uris:
         raise LookupError(f"per_key.uris has no model for {shown(route)}")
+    _, message = models.framework(config.model)
+    return _with_uri(config.model, uris[route] if uris else message.uri.replace(KEY, route))
+
+
+def _with_uri(model: Model, uri: str) -> Model:
     made = Model()
-    made.CopyFrom(config.model)
+    made.CopyFrom(model)
     _, message = models.framework(made)
-    message.uri = uris[route] if uris else message.uri.replace(KEY, route)
+    message.uri = uri
     return made
+
+
+def models_of(config: RunInferenceConfig, route: str) -> list[Model]:
+    """Returns the models that run on rows of a route: one, or all of an ensemble."""
+    return list(config.ensemble.models) or [model_of(config, route)]
 
 
 def named_models(config: RunInferenceConfig) -> Iterator[tuple[str, Model]]:
     """Yields every model that a checked configuration names, with its field path; of a template, signature_key's."""
     if config.HasField("split"):
         yield from ((f"split.arms[{index}].model", arm.model) for index, arm in enumerate(config.split.arms))
+    elif config.HasField("ensemble"):
+        yield from ((f"ensemble.models[{index}]", model) for index, model in enumerate(config.ensemble.models))
     elif config.HasField("per_key"):
         first = signature_route(config)
         yield from (("model", model_of(config, key)) for key in sorted(config.per_key.uris, key=str.encode) or [first])
@@ -90,14 +115,20 @@ def check(config: RunInferenceConfig, check_model: Callable[[Model], Iterator[Pr
         config: The configuration.
         check_model: Yields what is wrong with one model.
     """
-    if config.HasField("split"):
-        if config.HasField("model"):
-            yield Problem("model", "is set, and split has models of its own; put it into one of split.arms")
+    routing = config.WhichOneof("routing")
+    if routing in ("split", "ensemble") and config.HasField("model"):
+        where = "split.arms" if routing == "split" else "ensemble.models"
+        yield Problem("model", f"is set, and {routing} has models of its own; put it into {where}")
+    if routing == "split":
         yield from at("split", _check_split(config.split, check_model))
+    elif routing == "ensemble":
+        yield from at("ensemble", _check_ensemble(config.ensemble, check_model))
     elif config.HasField("per_key") and config.model.WhichOneof("framework"):
         yield from at("per_key", _check_per_key(config.per_key, config.model))
         yield from _check_models_by_key(config, check_model)
     else:
+        if routing == "model_uris":
+            yield from at("model_uris", _check_model_uris(config.model))
         yield from at("model", check_model(config.model))
 
 
@@ -121,17 +152,28 @@ def check_column(config: RunInferenceConfig, fields: Fields) -> Iterator[Problem
         yield Problem(path, f"column {name!r} is {field}; expected one {expected} or integer a row; cast it before")
 
 
+def _check_model_uris(model: Model) -> Iterator[Problem]:
+    if model.refresh_interval_secs:
+        reason = "model.refresh_interval_secs is set, and a newer model has a uri of its own here"
+        yield Problem("", f"{reason}; leave it out")
+    if model.model_id:
+        got = f"model.model_id is {model.model_id!r}"
+        yield Problem("", f"{got}, and rows say the uri of the model that was used; leave it out")
+    if model.sha256:
+        yield Problem("", "model.sha256 is set, and says of one file what it holds; leave it out")
+
+
 def _check_per_key(per_key: PerKeyModels, model: Model) -> Iterator[Problem]:
     if not per_key.column:
         yield Problem("column", "missing; expected the column that holds the key of each row")
     if per_key.max_models_per_worker < 0:
         reason = f"got {per_key.max_models_per_worker}; expected a positive number, or 0 for the default"
         yield Problem("max_models_per_worker", reason)
-    if model.refresh_interval_secs:
-        yield Problem("", "model.refresh_interval_secs is set, and models by key are not refreshed; leave it out")
     if model.model_id:
         got = f"model.model_id is {model.model_id!r}"
         yield Problem("", f"{got}, and rows say the uri of their key's model; leave it out")
+    if model.sha256:
+        yield Problem("", "model.sha256 is set, and says of one file what it holds; leave it out")
     for known, uri in sorted(per_key.uris.items()):
         if not known or not uri:
             yield Problem("uris", f"got {shown(known)}: {shown(uri)}; expected keys and uris that are not empty")
@@ -172,34 +214,43 @@ def _check_split(split: Split, check_model: Callable[[Model], Iterator[Problem]]
         yield Problem("column", "missing; expected the column whose value decides, such as a user's id")
     if not split.arms:
         yield Problem("arms", "missing; expected models with names and weights")
-    names = [arm.name for arm in split.arms]
+    twice = repeated(arm.name for arm in split.arms)
     for index, arm in enumerate(split.arms):
         here = f"arms[{index}]"
         if not arm.name:
             yield Problem(f"{here}.name", "is not set; every entry needs one")
-        elif arm.name in names[:index]:
+        elif index in twice:
             yield Problem(f"{here}.name", f"{arm.name!r} is there twice; each may be there once")
         if not 0 < arm.weight < math.inf:
             yield Problem(f"{here}.weight", f"got {arm.weight:g}; expected a number above 0, such as 0.1")
-        if arm.model.refresh_interval_secs:
-            yield Problem(f"{here}.model.refresh_interval_secs", "is set, and arms are not refreshed; leave it out")
         yield from at(f"{here}.model", check_model(arm.model))
-    yield from _check_together({arm.name: arm.model for arm in split.arms})
+    yield from _check_together("arms", {arm.name: arm.model for arm in split.arms})
 
 
-def _check_together(arms: Mapping[str, Model]) -> Iterator[Problem]:
+def _check_ensemble(ensemble: Ensemble, check_model: Callable[[Model], Iterator[Problem]]) -> Iterator[Problem]:
+    if len(ensemble.models) < 2:
+        yield Problem("models", f"got {len(ensemble.models)}; expected two or more, of which one is the average")
+    if ensemble.weights and len(ensemble.weights) != len(ensemble.models):
+        yield Problem("weights", f"got {len(ensemble.weights)} for {len(ensemble.models)} models; expected one each")
+    for index, weight in enumerate(ensemble.weights):
+        if not 0 < weight < math.inf:
+            yield Problem(f"weights[{index}]", f"got {weight:g}; expected a number above 0")
+    for index, model in enumerate(ensemble.models):
+        yield from at(f"models[{index}]", check_model(model))
+    yield from _check_together("models", {f"models[{index}]": model for index, model in enumerate(ensemble.models)})
+
+
+def _check_together(path: str, members: Mapping[str, Model]) -> Iterator[Problem]:
     """Yields what keeps models from running in one process."""
-    alone, others = _CLASHING
-    names = {model.WhichOneof("framework") for model in arms.values()}
-    if alone in names and names & set(others):
-        clashing = " and ".join([alone, *sorted(names & set(others))])
+    clash = stacks.clashing({model.WhichOneof("framework") for model in members.values()})
+    if clash:
         yield Problem(
-            "arms",
-            f"got {clashing}, whose libraries abort a process in which both are loaded; export the models to one "
-            "framework, such as onnx, or use two RunInference on workers of their own",
+            path,
+            f"got {' and '.join(clash)}, whose libraries abort a process in which both are loaded; export the models "
+            "to one framework, such as onnx, or use two RunInference on workers of their own",
         )
-    for (first, one), (second, other) in itertools.combinations(arms.items(), 2):
+    for (first, one), (second, other) in itertools.combinations(members.items(), 2):
         for variable in sorted(set(one.env_vars) & set(other.env_vars)):
             if one.env_vars[variable] != other.env_vars[variable]:
-                got = f"{one.env_vars[variable]!r} in {first!r} and {other.env_vars[variable]!r} in {second!r}"
-                yield Problem("arms", f"env_vars.{variable} is {got}; expected one value, as arms run in one process")
+                reason = f"env_vars.{variable} differs between {first!r} and {second!r}"  # its values may be secrets
+                yield Problem(path, f"{reason}; expected one value, as they run in one process")

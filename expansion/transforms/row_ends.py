@@ -1,86 +1,87 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""The two ends of RunInference for rows of a Beam schema: rows → Batch, Batch → rows."""
+"""The two ends of a transform for rows of a Beam schema: rows → Batch, Batch → rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
 from typing import Any
 
 import apache_beam as beam
 import numpy as np
 from apache_beam.transforms.window import BoundedWindow, GlobalWindow
-from apache_beam.utils.timestamp import Timestamp
-from apache_beam.utils.windowed_value import PaneInfo, WindowedValue
+from apache_beam.utils.windowed_value import WindowedValue
 
 from expansion.tensors.columns import Column, Columns, Dense
+from expansion.tensors.nulls import nulls_of, zero
 from expansion.tensors.rows import to_column
 from expansion.tensors.sizes import row_bytes
 from expansion.transforms.batch import Batch, Failures
-from expansion.transforms.config import DEFAULT_MAX_BATCH_SIZE, DEFAULT_MAX_ELEMENT_BYTES
-from expansion.transforms.ends import ErrorBudget
+from expansion.transforms.ends import EndsPlan, ErrorBudget
 from expansion.transforms.isolation import RowError
-from expansion.transforms.plan import Plan
+from expansion.transforms.made_by import MadeBy
 
 # Name of the only carried column: WindowedValues of the rows themselves, which Python never copies or encodes.
 _ROW = "row"
 
 
-class PackRows(beam.DoFn):  # type: ignore[misc]
-    """Collects rows into Batches, in the global window; each row carries its own windows, timestamp and pane."""
+class _Once(tuple[Any, ...]):
+    """The windows of a Batch. Beam would repeat them for each window of the row that filled it up.
 
-    def __init__(self, plan: Plan):
-        self._features = plan.features
+    ``apache_beam/runners/common.py``, ``_OutputHandler``: ``windowed_value.windows *= len(…)``.
+    """
+
+    def __mul__(self, times: Any) -> _Once:
+        return self
+
+
+class _Pack(beam.DoFn):  # type: ignore[misc]
+    """Collects what comes until there is enough for a Batch."""
+
+    def __init__(self, plan: EndsPlan):
+        self._made_by = MadeBy()
+        self._features = dict(plan.features)
         self._fills = plan.fills
-        batching = plan.config.batching
-        self._max_rows = batching.max_batch_size or DEFAULT_MAX_BATCH_SIZE
-        self._max_element_bytes = batching.max_element_bytes or DEFAULT_MAX_ELEMENT_BYTES
+        self._noted = plan.noted
+        self._says = plan.constants
+        self._max_rows = plan.max_rows
+        self._max_element_bytes = plan.max_element_bytes
 
     def start_bundle(self) -> None:
-        """Begins with no rows."""
-        self._rows: list[WindowedValue] = []
+        """Begins with nothing."""
+        self._waiting: list[Any] = []
 
-    def process(
-        self,
-        row: Any,
-        timestamp: Timestamp = beam.DoFn.TimestampParam,
-        window: BoundedWindow = beam.DoFn.WindowParam,
-        pane: PaneInfo = beam.DoFn.PaneInfoParam,
-    ) -> Iterator[WindowedValue]:
-        """Yields a Batch when enough rows have come."""
-        last = self._rows[-1] if self._rows else None
-        if last is not None and _is_same(last, row, timestamp, window, pane):
-            last.windows += (window,)
-            return
-        if len(self._rows) >= self._max_rows:
-            yield self._batch_in_global_window()
-            self._rows = []
-        self._rows.append(WindowedValue(row, timestamp, (window,), pane))
+    def finish_bundle(self) -> Iterable[WindowedValue]:
+        """Returns what is left."""
+        return self._batches()
 
-    def finish_bundle(self) -> Iterator[WindowedValue]:
-        """Yields what is left."""
-        if self._rows:
-            yield self._batch_in_global_window()
+    @abstractmethod
+    def _batches(self) -> Iterable[WindowedValue]:
+        """Returns Batches of what is waiting, of which nothing waits any more."""
 
-    def _batch_in_global_window(self) -> WindowedValue:
-        # Named, as Beam would assign windows by the rows' own WindowFn otherwise.
-        earliest = min(row.timestamp for row in self._rows)
-        return WindowedValue(self._batch(), earliest, (GlobalWindow(),))
+    def _take(self) -> list[Any]:
+        taken, self._waiting = self._waiting, []
+        return taken
 
-    def _batch(self) -> Batch:
+    def _batch(self, rows: Sequence[Any], carried: Columns) -> Batch:
         columns: dict[str, Column] = {}
         errors: dict[int, RowError] = {}
         for name, field in self._features.items():
-            values = [getattr(row.value, name, None) for row in self._rows]
-            columns[name], bad = to_column(values, field, self._fills.get(name))
+            values = [getattr(row, name, None) for row in rows]
+            fill = self._fills.get(name)
+            if name in self._noted:
+                fill = zero(field)
+                columns[nulls_of(name)] = Dense(np.array([value is None for value in values], np.bool_))
+            columns[name], bad = to_column(values, field, fill)
             errors.update({index: RowError("ValueError", message) for index, message in bad.items()})
-        carried = np.empty(len(self._rows), object)
-        carried[:] = self._rows
-        batch = Batch(Columns({_ROW: Dense(carried)}, len(carried)), Columns(columns, len(carried)))
+        batch = Batch(carried, Columns(columns, len(rows)), constants=self._says)
         errors.update(self._too_large(batch.features))
         return batch.without(errors, "decode")
 
     def _too_large(self, features: Columns) -> dict[int, RowError]:
-        if features.nbytes <= self._max_element_bytes:
+        if not self._max_element_bytes or features.nbytes <= self._max_element_bytes:
             return {}
         sizes = row_bytes(features)
         limit = self._max_element_bytes
@@ -90,25 +91,68 @@ class PackRows(beam.DoFn):  # type: ignore[misc]
         }
 
 
-def _is_same(last: WindowedValue, row: Any, timestamp: Timestamp, window: BoundedWindow, pane: PaneInfo) -> bool:
-    """Whether this is the row that came last, in another of its windows.
+class PackRows(_Pack):
+    """Collects rows into Batches; each row carries its own windows, timestamp and pane.
 
-    Beam calls a DoFn that asks for the window once for each window of an element, with the very same object. Two
-    elements that happen to be one object, with the same timestamp and pane, are together the same as one element in
-    both windows.
+    Args:
+        plan: What to do.
+        by_window: Whether a batch is of rows of one window, and in it. Default: rows of all windows are together, in
+            the global window.
     """
-    return last.value is row and last.timestamp == timestamp and last.pane_info == pane and window not in last.windows
+
+    def __init__(self, plan: EndsPlan, by_window: bool = False):
+        super().__init__(plan)
+        self._by_window = by_window
+
+    def process(self, _: Any, row: WindowedValue = beam.DoFn.WindowedValueParam) -> Iterable[WindowedValue]:
+        """Returns Batches when enough rows have come. It asks for no window: Beam calls it once for all of a row's."""
+        self._waiting.append(row)
+        return self._batches() if len(self._waiting) >= self._max_rows else ()
+
+    def _batches(self) -> Iterable[WindowedValue]:
+        rows = self._take()
+        places = _by_window(rows) if self._by_window else {GlobalWindow(): rows} if rows else {}
+        # Their windows are named, as Beam would assign them by the rows' own WindowFn otherwise.
+        for window, placed in places.items():
+            carried = np.empty(len(placed), object)
+            carried[:] = placed
+            batch = self._batch([row.value for row in placed], Columns({_ROW: Dense(carried)}, len(placed)))
+            yield WindowedValue(batch, min(placed, key=attrgetter("timestamp_micros")).timestamp, _Once((window,)))
+
+
+class PackFeatures(_Pack):
+    """Collects the features of rows into Batches in the global window that carry nothing: who learns needs no more."""
+
+    def process(self, row: Any) -> Iterable[WindowedValue]:
+        """Returns a Batch when enough rows have come. It asks for the row alone, which Beam gives in half the time."""
+        self._waiting.append(row)
+        return self._batches() if len(self._waiting) >= self._max_rows else ()
+
+    def _batches(self) -> Iterable[WindowedValue]:
+        rows = self._take()
+        if rows:
+            window = GlobalWindow()
+            yield WindowedValue(self._batch(rows, Columns({}, len(rows))), window.max_timestamp(), _Once((window,)))
+
+
+def _by_window(rows: Iterable[WindowedValue]) -> dict[BoundedWindow, list[WindowedValue]]:
+    places: dict[BoundedWindow, list[WindowedValue]] = {}
+    for row in rows:
+        for window in row.windows:
+            alone = WindowedValue(row.value, row.timestamp, (window,), row.pane_info)
+            places.setdefault(window, []).append(alone)
+    return places
 
 
 class UnpackRows(beam.DoFn):  # type: ignore[misc]
     """Makes an output row of every row of a Batch, an error row of every failure, in the windows that each came in."""
 
-    def __init__(self, plan: Plan, input_names: Sequence[str]):
-        self._names = list(input_names)
+    def __init__(self, plan: EndsPlan, input_names: Sequence[str]):
+        self._names = [name for name in input_names if name not in plan.dropped]
         self._predictions = list(plan.predictions)
         self._errors = plan.config.error_handling.output
         self._budget = ErrorBudget(plan.config.error_handling)
-        self._plan = plan
+        self._arm = plan.arm
 
     def start_bundle(self) -> None:
         """Begins with no errors."""
@@ -117,27 +161,33 @@ class UnpackRows(beam.DoFn):  # type: ignore[misc]
     def process(self, batch: Batch) -> Iterator[WindowedValue | beam.pvalue.TaggedOutput]:
         """Yields WindowedValues of beam.Row."""
         self._budget.count(batch)
+        # Those that replace a column of the input have its place.
         predictions = [batch.predictions[name].to_rows() for name in self._predictions] if len(batch) else []
-        of_all = self._plan.same_in_all_rows(batch.route, batch.model_version)
-        for carried, *values in zip(_rows(batch.carried), *predictions, strict=True):
-            row = {name: getattr(carried.value, name) for name in self._names}
-            row.update(zip(self._predictions, values, strict=True))
-            row.update(of_all)
-            yield carried.with_value(beam.Row(**row))
+        of_all = batch.said_of_all(self._arm)
+        rows = _rows(batch.carried)
+        columns: dict[str, Iterable[Any]] = {name: map(attrgetter(name), _values(rows)) for name in self._names}
+        columns.update(zip(self._predictions, predictions, strict=False))
+        columns.update((name, itertools.repeat(text)) for name, text in of_all.items())
+        names = [*columns]
+        for carried, *values in zip(rows, *columns.values(), strict=False):
+            yield carried.with_value(beam.Row(**dict(zip(names, values, strict=True))))
         for failures in batch.failures:
-            yield from self._error_rows(failures, batch.model_version)
+            yield from self._error_rows(failures)
 
-    def _error_rows(self, failures: Failures, version: str) -> Iterator[beam.pvalue.TaggedOutput]:
-        model_columns = self._plan.model_columns(failures.route, version)
+    def _error_rows(self, failures: Failures) -> Iterator[beam.pvalue.TaggedOutput]:
         for carried, error in zip(_rows(failures.carried), failures.errors, strict=True):
             row = beam.Row(
                 element=carried.value,
                 stage=failures.stage,
                 error_type=error.error_type,
                 message=error.message,
-                **model_columns,
+                **failures.constants,
             )
             yield beam.pvalue.TaggedOutput(self._errors, carried.with_value(row))
+
+
+def _values(rows: Iterable[WindowedValue]) -> Iterator[Any]:
+    return (row.value for row in rows)
 
 
 def _rows(carried: Columns) -> list[WindowedValue]:

@@ -3,34 +3,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.ml.inference.base import RunInference as BeamRunInference
 from apache_beam.portability.api import schema_pb2
-from apache_beam.transforms.core import Windowing
-from apache_beam.transforms.window import GlobalWindows
-from apache_beam.typehints import schemas as schemas_of_beam
-from apache_beam.typehints.row_type import RowTypeConstraint
 
 from expansion.contract import urns
 from expansion.contract._gen.run_inference_pb2 import RunInferenceConfig, RunInferenceResult
-from expansion.contract.fields import Field
-from expansion.tensors import schemas
-from expansion.transforms import batch_coder  # noqa: F401 - registers the coder of Batch
-from expansion.transforms.batch import Batch
+from expansion.contract.fields import Fields
+from expansion.transforms.composite import Composite, packed
 from expansion.transforms.config import read_config
-from expansion.transforms.handler import ColumnarModelHandler
+from expansion.transforms.model_step import ModelStep, apply_model, batch_step
+from expansion.transforms.model_uris import WithModelUris, rows_and_uris
+from expansion.transforms.placement import NOWHERE, Placement
 from expansion.transforms.plan import Plan, make_plan
+from expansion.transforms.resource_hints import keywords
 from expansion.transforms.routes import router_of
-from expansion.transforms.row_ends import PackRows, UnpackRows
-from expansion.transforms.steps import ApplyHooks, Rebatch
+from expansion.transforms.steps import BeginStep, Rebatch
 from expansion.transforms.waiting import RebatchAcrossBundles
-from expansion.transforms.wire_ends import DecodeTensorBatch, EncodeTensorBatch
 
 
-class RunInference(beam.PTransform):  # type: ignore[misc]
+class RunInference(Composite[Plan]):
     """Runs a model over a PCollection of rows.
 
     An output row holds the input row's columns, then the prediction columns, then ``model_id`` and, where
@@ -42,12 +36,15 @@ class RunInference(beam.PTransform):  # type: ignore[misc]
 
         results = rows | RunInference(Path("digits.yaml").read_text())
         results["output"], results["errors"]
+        # with model_uris in the configuration:
+        results = {"input": rows, "model_uris": uris} | RunInference(…)
 
     Args:
         config: The configuration as message, serialized message, YAML or JSON text, or mapping; its fields are
             described in proto/beamml/expansion/v1/run_inference.proto.
         input_schema: Schema of the rows, for callers that set the outputs' coders themselves. Default: the schema of
             the input PCollection's element type.
+        placement: What a service says of where steps run and models may be. Default: there is none.
 
     Raises:
         ConfigError: The configuration is wrong; here, or in ``expand`` where it does not suit the input.
@@ -58,114 +55,76 @@ class RunInference(beam.PTransform):  # type: ignore[misc]
         config: RunInferenceConfig | bytes | str | Mapping[str, Any],
         *,
         input_schema: schema_pb2.Schema | None = None,
+        placement: Placement = NOWHERE,
     ):
-        super().__init__()
         self._config = read_config(config)
-        self._input_schema = input_schema
-        self._plan: Plan | None = None
-        self.schemas: dict[str, schema_pb2.Schema] = {}
+        super().__init__(self._config, input_schema, placement)
 
-    def prepare(self) -> None:
-        """Reads the model's signature and settles what to do; ``expand`` does it otherwise. It may wait for a file.
+    def _make_plan(self, fields: Fields, names: Collection[str]) -> Plan:
+        return make_plan(self._config, fields, names, self._placement.of_data)
+
+    def expand(self, inputs: beam.PCollection | Mapping[str, beam.PCollection]) -> dict[str, beam.PCollection]:
+        """Returns the outputs by name: "output", and the one for errors where it is asked for.
+
+        Args:
+            inputs: The rows; or, where the configuration has ``model_uris``, both inputs by name.
 
         Raises:
             ConfigError: The configuration does not suit the input.
         """
-        if self._plan is not None:
-            return
-        if self._config.HasField("tensor_batch"):
-            wire = self._config.tensor_batch
-            fields = {field.name: Field.from_proto(field) for field in wire.columns}
-            self._plan = make_plan(self._config, fields, [*wire.opaque_columns, *wire.return_columns])
-        elif self._input_schema is not None:
-            schema = self._input_schema
-            self._plan = plan = make_plan(
-                self._config, schemas.fields_of(schema), [field.name for field in schema.fields]
-            )
-            model_columns = {name: Field(name, "STRING") for name in plan.model_columns()}
-            self.schemas[urns.OUTPUT] = schemas.schema_with(schema, {**plan.results, **model_columns})
-            if self._config.error_handling.output:
-                self.schemas[self._config.error_handling.output] = schemas.error_schema(schema, [*model_columns])
+        pcoll, self._uris = rows_and_uris(self._config, inputs)
+        return super().expand(pcoll)
 
-    def expand(self, pcoll: beam.PCollection) -> dict[str, beam.PCollection]:
-        """Returns the outputs by name: "output", and the one for errors where it is asked for."""
-        if self._config.HasField("tensor_batch"):
-            return self._expand_tensor_batches(pcoll)
-        return self._expand_rows(pcoll)
+    def _results(self, pcoll: beam.PCollection, plan: Plan) -> beam.PCollection:
+        hints = [self._hints_of(step.config) for step in plan.steps]
+        return _infer(packed(pcoll, plan, hints=self._at_end(plan.steps[0].config)), plan, self._uris, hints)
+
+    def _hints_at_end(self, plan: Plan) -> dict[str, str]:
+        return self._at_end(plan.steps[-1].config)
+
+    def _hints_of(self, step: RunInferenceConfig) -> dict[str, str]:
+        """Returns what a model and all that works on batches around it asks of its workers."""
+        return {**self._placement.of_step(step), **keywords(step.resource_hints)}
+
+    def _at_end(self, nearest: RunInferenceConfig) -> dict[str, str]:
+        """Returns what a step at either end of the batches asks: no GPU waits while single rows are worked on."""
+        return self._placement.of_step(nearest) if self._is_of_rows else self._hints_of(nearest)
 
     def annotations(self) -> dict[str, bytes]:
         """Returns what a client needs to know of the result, for the pipeline proto; nothing before ``expand``."""
         if self._plan is None:
             return {}
         predictions = [field.to_proto() for field in self._plan.results.values()]
-        return {urns.RUN_INFERENCE_RESULT: RunInferenceResult(predictions=predictions).SerializeToString()}
-
-    def _expand_tensor_batches(self, pcoll: beam.PCollection) -> dict[str, beam.PCollection]:
-        plan = self._prepared()
-        batches = pcoll | "Decode" >> beam.ParDo(DecodeTensorBatch(plan)).with_output_types(Batch)
-        encode = beam.ParDo(EncodeTensorBatch(plan)).with_output_types(bytes)
-        return self._outputs(_infer(batches, plan), encode)
-
-    def _expand_rows(self, pcoll: beam.PCollection) -> dict[str, beam.PCollection]:
-        sets_types = self._input_schema is None
-        if self._input_schema is None:
-            self._input_schema = schemas_of_beam.schema_from_element_type(pcoll.element_type)
-        plan = self._prepared()
-        batches = pcoll | "Pack" >> beam.ParDo(PackRows(plan)).with_output_types(Batch)
-        batches._windowing = Windowing(GlobalWindows())
-        names = [field.name for field in self._input_schema.fields]
-        outputs = self._outputs(_infer(batches, plan), beam.ParDo(UnpackRows(plan, names)))
-        for tag, output in outputs.items():
-            output._windowing = pcoll.windowing
-            if sets_types:
-                output.element_type = _element_type(self.schemas[tag])
-        return outputs
-
-    def _prepared(self) -> Plan:
-        self.prepare()
-        assert self._plan is not None  # noqa: S101 - it has a schema or is for TensorBatches
-        return self._plan
-
-    def _outputs(self, batches: beam.PCollection, encode: beam.ParDo) -> dict[str, beam.PCollection]:
-        errors = self._config.error_handling.output
-        if not errors:
-            return {urns.OUTPUT: batches | "Encode" >> encode}
-        encoded = batches | "Encode" >> encode.with_outputs(errors, main=urns.OUTPUT)
-        return {urns.OUTPUT: encoded[urns.OUTPUT], errors: encoded[errors]}
+        result = RunInferenceResult(predictions=predictions, model_columns=self._plan.constants)
+        return {urns.RUN_INFERENCE_RESULT: result.SerializeToString()}
 
 
-def _infer(batches: beam.PCollection, plan: Plan) -> beam.PCollection:
-    """Applies everything between the two ends."""
-    config = plan.config
-    batches = _rebatch(batches, config)
-    if config.pre_hooks:
-        hooks = ApplyHooks(config.pre_hooks, "preprocess")
-        batches = batches | "PreHooks" >> beam.ParDo(hooks).with_output_types(Batch)
-    inference = BeamRunInference(ColumnarModelHandler(plan), model_identifier=plan.model_tag)
-    batches = batches | "Inference" >> inference.with_output_types(Batch)
-    _share_model_by_tag(batches, plan.model_tag)
-    if config.post_hooks:
-        hooks = ApplyHooks(config.post_hooks, "postprocess")
-        batches = batches | "PostHooks" >> beam.ParDo(hooks).with_output_types(Batch)
+def _infer(
+    batches: beam.PCollection, plan: Plan, uris: beam.PCollection | None, hints: Sequence[Mapping[str, str]]
+) -> beam.PCollection:
+    """Applies everything between the two ends.
+
+    Args:
+        batches: The input.
+        plan: The plan.
+        uris: The second input, if there is one.
+        hints: What each model asks of its workers. The names of steps must not depend on it.
+    """
+    first, *later = plan.steps
+    batches = _rebatch(batches, plan.config, hints[0])
+    if later or plan.config.WhichOneof("routing"):
+        batches = batches | "Begin" >> batch_step(BeginStep(first, plan.kept), hints[0])
+    if uris is not None:
+        batches = batches | "ModelUris" >> WithModelUris(uris).with_resource_hints(**hints[0])
+    batches = apply_model(batches, first, hints[0])
+    for number, (step, of_step) in enumerate(zip(later, hints[1:], strict=True), 2):
+        batches = batches | f"Begin{number}" >> batch_step(BeginStep(step, None), of_step)
+        batches = batches | f"Step{number}" >> ModelStep(step, of_step)
     return batches
 
 
-def _share_model_by_tag(inferred: beam.PCollection, model_tag: str) -> None:
-    """Makes steps of one worker process share a model that has the same configuration.
-
-    Beam shares by tag only across processes. Within one, each RunInference has a random key (``utils/shared.py``), so
-    that two steps would load one model twice, and two expansions of one configuration would not be the same graph.
-    """
-    inferred.producer.transform.fn._shared_model_handle._key = model_tag
-
-
-def _rebatch(batches: beam.PCollection, config: RunInferenceConfig) -> beam.PCollection:
+def _rebatch(batches: beam.PCollection, config: RunInferenceConfig, hints: Mapping[str, str]) -> beam.PCollection:
     batching, router = config.batching, router_of(config)
     if batching.max_batch_duration_secs:
-        return batches | "Rebatch" >> RebatchAcrossBundles(batching, router)
-    return batches | "Rebatch" >> beam.ParDo(Rebatch(batching, router)).with_output_types(Batch)
-
-
-def _element_type(schema: schema_pb2.Schema) -> Any:
-    fields = [(field.name, schemas_of_beam.typing_from_runner_api(field.type)) for field in schema.fields]
-    return RowTypeConstraint.from_fields(fields)
+        return batches | "Rebatch" >> RebatchAcrossBundles(batching, router).with_resource_hints(**hints)
+    return batches | "Rebatch" >> batch_step(Rebatch(batching, router), hints)

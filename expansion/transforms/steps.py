@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import apache_beam as beam
@@ -22,9 +22,13 @@ from expansion.transforms import metrics
 from expansion.transforms.batch import Batch
 from expansion.transforms.batching import BatchBounds
 from expansion.transforms.isolation import Operation
+from expansion.transforms.loading import loading
 from expansion.transforms.memory import WithinMemory
 from expansion.transforms.routes import Router
+from expansion.transforms.step_plan import MODEL_ID, StepPlan
 
+# Fields of hooks, by when they are applied.
+_FIELDS = {"preprocess": "pre_hooks", "postprocess": "post_hooks"}
 # Of all routes and buckets, the rows that wait: a bundle may be as large as a job.
 MAX_WAITING_BYTES = 256 << 20
 
@@ -115,22 +119,58 @@ def _note_wait(waiting: _Waiting) -> None:
     metrics.batch_wait.update(round(1e3 * (time.monotonic() - waiting.since)))
 
 
+class BeginStep(beam.DoFn):  # type: ignore[misc]
+    """Gives a batch the features of the next model, and says which one it is.
+
+    Args:
+        step: What is known of the model.
+        kept: Names of the features to keep for later models; None if this is a later one itself.
+    """
+
+    def __init__(self, step: StepPlan, kept: Sequence[str] | None):
+        self._step = step
+        self._kept = kept
+
+    def process(self, batch: Batch) -> Iterator[Batch]:
+        """Yields the batch."""
+        if self._kept is not None:
+            batch = replace(batch, kept=batch.features.select(self._kept))
+            yield batch.with_constants({MODEL_ID: self._step.model_id_of(batch.route)} if batch.route else {})
+            return
+        known = {**batch.kept, **batch.predictions}
+        read = {name: known[name] for name in self._step.reads if name in known}
+        batch = replace(batch, features=Columns(read, len(batch)))
+        yield batch.with_constants({MODEL_ID: self._step.model_id_of("")})
+
+
 class ApplyHooks(beam.DoFn):  # type: ignore[misc]
     """Applies a chain of hooks to a batch's features or predictions.
 
     Args:
         chain: The hooks, in order.
         stage: "preprocess", on features; or "postprocess", on predictions.
+        environment: Where they run, as the configuration names it, for messages. Default: it names nothing.
     """
 
-    def __init__(self, chain: Iterable[Hook], stage: str):
+    def __init__(self, chain: Iterable[Hook], stage: str, environment: str = ""):
         self._chain = [hook.SerializeToString(deterministic=True) for hook in chain]
         self._stage = stage
+        self._environment = environment
 
     def setup(self) -> None:
-        """Builds the operations, on the worker."""
-        built = map(hooks.build, map(Hook.FromString, self._chain))
+        """Builds the operations, on the worker.
+
+        Raises:
+            SystemicError: One of them can't be built there.
+        """
+        built = map(self._built, range(len(self._chain)))
         self._operations = [partial(WithinMemory().run, _noting_padding(operation)) for operation in built]
+
+    def _built(self, index: int) -> Operation:
+        hook = Hook.FromString(self._chain[index])
+        path = f"{_FIELDS[self._stage]}[{index}].{hook.WhichOneof('operation')}"
+        with loading(path, self._environment):
+            return hooks.build(hook)
 
     def process(self, batch: Batch) -> Iterator[Batch]:
         """Yields the batch; rows that fail are among its failures."""

@@ -34,6 +34,7 @@ def start(
     arguments: Sequence[str],
     *,
     stdout: int,
+    stderr: int | None = None,
     new_session: bool = False,
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[str]:
@@ -42,7 +43,8 @@ def start(
     Args:
         module: A module that calls ``watch``.
         arguments: Its arguments.
-        stdout: Where its standard output goes, as for Popen; standard error is inherited.
+        stdout: Where its standard output goes, as for Popen.
+        stderr: Where its standard error goes, as for Popen; None for where this process's does.
         new_session: Whether it leads a session of its own, so that a terminal's Ctrl-C reaches only its parent.
         environment: Its environment variables; None for this process's.
 
@@ -53,7 +55,9 @@ def start(
         [sys.executable, "-m", module, *arguments],
         stdin=subprocess.PIPE,
         stdout=stdout,
+        stderr=stderr,
         text=True,
+        errors="replace",
         start_new_session=new_session,
         env=environment,
     )

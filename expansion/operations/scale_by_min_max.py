@@ -1,0 +1,81 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""scale_by_min_max: scale onto a range."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from expansion.contract._gen import operation_pb2
+from expansion.contract.fields import Field
+from expansion.errors import Problem
+from expansion.hooks.demands import finite
+from expansion.operations.positions import numbers
+from expansion.operations.ranges import Range
+from expansion.operations.results import (
+    applied,
+    check_names,
+    elementwise_fields,
+    positions_of,
+    scaled,
+    scaled_field,
+)
+from expansion.operations.statistic import Learned
+from expansion.tensors.columns import Columns, Dense, Ragged
+
+
+def check(config: operation_pb2.ScaleByMinMax) -> Iterator[Problem]:
+    """Yields what is wrong with the message by itself."""
+    yield from check_names(config)
+    low, high = _limits(config)
+    yield from finite("min_value", low)
+    yield from finite("max_value", high)
+    if high <= low:
+        yield Problem("max_value", f"got {high:g}; expected more than min_value, {low:g}")
+
+
+def fields(config: operation_pb2.ScaleByMinMax, inputs: Mapping[str, Field]) -> dict[str, Field]:
+    """Returns the fields, FP32 or FP64 ones of the same shapes for the results."""
+    return elementwise_fields(config, inputs, scaled_field)
+
+
+def statistics(config: operation_pb2.ScaleByMinMax, inputs: Mapping[str, Field]) -> dict[str, Range]:
+    """Returns the range of each column."""
+    return {f"{name}.range": Range(name, positions_of(config, inputs[name])) for name in config.columns}
+
+
+def build(
+    config: operation_pb2.ScaleByMinMax, inputs: Mapping[str, Field], learned: Mapping[str, Learned]
+) -> Callable[[Columns], Columns]:
+    """Returns the operation.
+
+    Where minimum and maximum are equal, or nothing was learned, sigmoid(x) takes the place of (x − min) ÷ (max −
+    min), as in tensorflow-transform.
+    """
+    low, high = _limits(config)
+    ranges = {}
+    for name in config.columns:
+        found, positions = learned[f"{name}.range"], positions_of(config, inputs[name])
+        ranges[name] = numbers(found, "min", positions), numbers(found, "max", positions)
+
+    def onto_range(name: str, column: Dense | Ragged) -> Dense | Ragged:
+        return scaled(column, lambda values: _onto_01(values, *ranges[name]) * (high - low) + low)
+
+    return lambda columns: applied(config, columns, onto_range)
+
+
+def _limits(config: operation_pb2.ScaleByMinMax) -> tuple[float, float]:
+    return config.min_value, config.max_value if config.HasField("max_value") else 1.0
+
+
+def _onto_01(
+    values: npt.NDArray[np.float64], minimum: npt.NDArray[np.float64], maximum: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    differs = minimum < maximum
+    if differs.all():
+        return (values - minimum) / (maximum - minimum)
+    scaled_values: npt.NDArray[Any] = (values - minimum) / np.where(differs, maximum - minimum, 1)
+    return np.where(differs, scaled_values, 1 / (1 + np.exp(-values)))
