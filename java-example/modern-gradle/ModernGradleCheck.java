@@ -45,10 +45,12 @@ public final class ModernGradleCheck {
         (name, value) -> root.getExtensions().getExtraProperties().set((String) name, value));
     Project client = child(root, "client");
     Project samples = child(root, "samples");
-    for (Project project : new Project[] {root, client, samples}) {
+    Project flink = child(root, "flink");
+    Project spark = child(root, "spark");
+    for (Project project : new Project[] {root, client, samples, flink, spark}) {
       project.apply(Map.of("from", new File(project.getProjectDir(), "build.gradle").getPath()));
     }
-    for (Project project : new Project[] {client, samples}) {
+    for (Project project : new Project[] {client, samples, flink, spark}) {
       for (String task : project.getTasks().getNames()) {
         project.getTasks().getByName(task);
       }

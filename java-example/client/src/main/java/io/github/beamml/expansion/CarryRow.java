@@ -91,12 +91,7 @@ final class CarryRow<T> extends Carry<T, T> {
     }
     out.write(REST);
     if (restIndexes.length > 0) {
-      Object[] values = new Object[restIndexes.length];
-      for (int i = 0; i < values.length; i++) {
-        values[i] = row.getValue(restIndexes[i]);
-      }
-      restCoder.encode(
-          Row.withSchema(restCoder.getSchema()).attachValues(Arrays.asList(values)), out);
+      restCoder.encode(rest(row), out);
     }
   }
 
@@ -104,6 +99,32 @@ final class CarryRow<T> extends Carry<T, T> {
   Reader<T> reader(TensorBatchReader batch) {
     ColumnReader[] columns = returned.stream().map(batch::column).toArray(ColumnReader[]::new);
     return (row, in) -> read(columns, row, in);
+  }
+
+  /** The fields that do not come back as columns. */
+  Schema restSchema() {
+    return restCoder.getSchema();
+  }
+
+  /** Reads the fields that do not come back as columns, of which others may stand in their place. */
+  Reader<Row> restReader() {
+    return (row, in) -> in.read() == WHOLE ? rest(toRow(coder.decode(in))) : readRest(in);
+  }
+
+  private Row toRow(T element) {
+    return coder.getToRowFunction().apply(element);
+  }
+
+  private Row rest(Row row) {
+    Object[] values = new Object[restIndexes.length];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = row.getValue(restIndexes[i]);
+    }
+    return Row.withSchema(restCoder.getSchema()).attachValues(Arrays.asList(values));
+  }
+
+  private Row readRest(InputStream in) throws IOException {
+    return restIndexes.length > 0 ? restCoder.decode(in) : Row.nullRow(restCoder.getSchema());
   }
 
   private T read(ColumnReader[] columns, int row, InputStream in) throws IOException {
@@ -114,11 +135,9 @@ final class CarryRow<T> extends Carry<T, T> {
     for (int i = 0; i < columns.length; i++) {
       values[featureIndexes[i]] = columns[i].value(row);
     }
-    if (restIndexes.length > 0) {
-      Row rest = restCoder.decode(in);
-      for (int i = 0; i < restIndexes.length; i++) {
-        values[restIndexes[i]] = rest.getValue(i);
-      }
+    Row rest = readRest(in);
+    for (int i = 0; i < restIndexes.length; i++) {
+      values[restIndexes[i]] = rest.getValue(i);
     }
     return coder
         .getFromRowFunction()

@@ -7,8 +7,8 @@ import com.google.protobuf.Descriptors.Descriptor;
 import com.google.protobuf.Descriptors.FieldDescriptor;
 import com.google.protobuf.Descriptors.FieldDescriptor.JavaType;
 import com.google.protobuf.InvalidProtocolBufferException;
+import com.google.protobuf.Message;
 import com.google.protobuf.util.JsonFormat;
-import io.github.beamml.expansion.v1.RunInferenceConfig;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -39,11 +39,12 @@ final class ConfigFile {
   /**
    * Reads a file.
    *
+   * @param type any message of the type that it holds
    * @throws ExpansionException with one problem a line, if it cannot be read or is no configuration
    */
-  static RunInferenceConfig read(Path path) {
+  static <M extends Message> M read(Path path, M type) {
     try {
-      return parse(path.toString(), Files.readString(path));
+      return parse(path.toString(), Files.readString(path), type);
     } catch (NoSuchFileException e) {
       throw new ExpansionException(
           path + ": there is no such file in " + Path.of("").toAbsolutePath(), e);
@@ -53,7 +54,8 @@ final class ConfigFile {
   }
 
   /** Parses text; {@code name} stands for it in messages. */
-  static RunInferenceConfig parse(String name, String text) {
+  @SuppressWarnings("unchecked")
+  static <M extends Message> M parse(String name, String text, M type) {
     Object value;
     try {
       // JSON is YAML, so one parser reads both.
@@ -62,18 +64,18 @@ final class ConfigFile {
       throw new ExpansionException(name + ": neither YAML nor JSON: " + e.getMessage(), e);
     }
     ConfigFile file = new ConfigFile();
-    file.checkMessage("", value, RunInferenceConfig.getDescriptor());
+    file.checkMessage("", value, type.getDescriptorForType());
     if (!file.problems.isEmpty()) {
       throw new ExpansionException(
           file.problems.stream().map(p -> name + ": " + p).collect(Collectors.joining("\n")));
     }
-    RunInferenceConfig.Builder config = RunInferenceConfig.newBuilder();
+    Message.Builder config = type.newBuilderForType();
     try {
       JsonFormat.parser().merge(new ObjectMapper().writeValueAsString(value), config);
     } catch (InvalidProtocolBufferException | JsonProcessingException e) {
       throw new ExpansionException(name + ": " + e.getMessage(), e);
     }
-    return config.build();
+    return (M) config.build();
   }
 
   private void checkMessage(String path, Object value, Descriptor type) {

@@ -3,6 +3,7 @@ package io.github.beamml.expansion;
 
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
+import org.apache.beam.sdk.options.PipelineOptions;
 
 /**
  * Expanders of this JVM that an address names, so that a pipeline under test meets a fake where it
@@ -23,6 +24,13 @@ public final class Expanders {
   /** Makes an address free again. */
   public static void unregister(String address) {
     REGISTERED.remove(address);
+  }
+
+  /** The address that a transform names, else the one that its pipeline's options name. */
+  static String address(String ofTransform, PipelineOptions options) {
+    return ofTransform != null
+        ? ofTransform
+        : options.as(ExpansionOptions.class).getExpansionService();
   }
 
   /** The expander of an address; null or empty means a service that is started for this JVM. */

@@ -98,7 +98,7 @@ public final class Feature<T> implements Serializable {
     return tensor(name, Datatype.UINT8, function, ColumnWriter::putAll, shape);
   }
 
-  /** A tensor of STRING; every dimension is known, and at least one is given. */
+  /** A tensor of STRING. */
   public static <T> Feature<T> ofStrings(
       String name, SerializableFunction<T, String[]> function, long... shape) {
     return tensor(
@@ -138,14 +138,9 @@ public final class Feature<T> implements Serializable {
     if (shape.length == 0) {
       field.addShape(-1);
     }
-    if (unknown > 1 || unknown > 0 && datatype == Datatype.STRING) {
+    if (unknown > 1) {
       throw new IllegalArgumentException(
-          "feature \""
-              + name
-              + "\": "
-              + unknown
-              + " unknown dimensions; expected "
-              + (datatype == Datatype.STRING ? "none for STRING" : "one at most"));
+          "feature \"" + name + "\": " + unknown + " unknown dimensions; expected one at most");
     }
     return new Feature<>(field.build(), new Extractor<>(function, put));
   }

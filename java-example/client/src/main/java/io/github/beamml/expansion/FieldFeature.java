@@ -2,10 +2,13 @@
 package io.github.beamml.expansion;
 
 import io.github.beamml.expansion.tensor.ColumnWriter;
-import io.github.beamml.expansion.tensor.Datatype;
 import io.github.beamml.expansion.tensor.RowValues;
 import io.github.beamml.expansion.tensor.SchemaFields;
 import io.github.beamml.expansion.v1.Field;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
 import org.apache.beam.sdk.schemas.Schema;
 import org.apache.beam.sdk.values.Row;
 
@@ -26,7 +29,7 @@ final class FieldFeature implements Feature.Source<Object> {
    * @param shape the shape of one row where it is known; empty means what the schema says: unknown
    *     dimensions for arrays
    * @throws IllegalArgumentException if there is no such field, or its type is none that a tensor
-   *     holds, such as arrays of STRING or BYTES of unknown size
+   *     holds
    */
   static Feature<Object> of(Schema schema, String name, long... shape) {
     if (!schema.hasField(name)) {
@@ -64,26 +67,35 @@ final class FieldFeature implements Feature.Source<Object> {
       }
       column = known.build();
     }
-    checkKnown(column);
     return new Feature<>(column, new FieldFeature(schema.indexOf(name)));
   }
 
-  /** Only numbers and booleans have dimensions that differ from row to row. */
-  private static void checkKnown(Field column) {
-    String datatype = column.getDatatype();
-    boolean texts =
-        datatype.equals(Datatype.STRING.name()) || datatype.equals(Datatype.BYTES.name());
-    if (texts && column.getShapeList().contains(-1L)) {
-      throw new IllegalArgumentException(
-          "feature \""
-              + column.getName()
-              + "\" is an array of "
-              + datatype
-              + " of unknown size, which no tensor holds; if all rows have one size, give it with"
-              + " feature(\""
-              + column.getName()
-              + "\", size)");
+  /**
+   * Features of all fields that can be one.
+   *
+   * @param shapes of one row, by field, where they are known
+   * @throws IllegalArgumentException if there is no such field, or one of the shapes is of another
+   */
+  static <T> List<Feature<? super T>> all(Schema schema, Map<String, long[]> shapes) {
+    Map<String, Feature<? super T>> features = new LinkedHashMap<>();
+    for (Schema.Field field : schema.getFields()) {
+      String name = field.getName();
+      if (SchemaFields.column(name, field.getType()).isPresent()) {
+        features.put(name, of(schema, name, shapes.getOrDefault(name, new long[0])));
+      }
     }
+    if (features.isEmpty()) {
+      throw new IllegalArgumentException(
+          "no field of the input is a number, text or array of them; its fields are "
+              + schema.getFieldNames());
+    }
+    for (String name : shapes.keySet()) {
+      if (!features.containsKey(name)) {
+        throw new IllegalArgumentException(
+            "shape of \"" + name + "\": no such column; the input has " + features.keySet());
+      }
+    }
+    return new ArrayList<>(features.values());
   }
 
   @Override

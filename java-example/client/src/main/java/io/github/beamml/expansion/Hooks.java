@@ -16,6 +16,7 @@ import io.github.beamml.expansion.v1.Hook;
 import io.github.beamml.expansion.v1.Impute;
 import io.github.beamml.expansion.v1.L2Normalize;
 import io.github.beamml.expansion.v1.Labels;
+import io.github.beamml.expansion.v1.MLTransformArtifact;
 import io.github.beamml.expansion.v1.MinMax;
 import io.github.beamml.expansion.v1.OneHot;
 import io.github.beamml.expansion.v1.Pad;
@@ -310,6 +311,18 @@ public final class Hooks {
                 .setFunction(function)
                 .addAllColumns(columns)
                 .addAllOutputs(Arrays.asList(outputs)))
+        .build();
+  }
+
+  /**
+   * Applies what {@code MLTransform} has learned: the same goes before the model as when it was trained.
+   *
+   * @param readArtifactLocation the directory that {@code MLTransform} has written
+   */
+  public static Hook mlTransform(String readArtifactLocation) {
+    return Hook.newBuilder()
+        .setMlTransform(
+            MLTransformArtifact.newBuilder().setReadArtifactLocation(readArtifactLocation))
         .build();
   }
 }

@@ -6,23 +6,19 @@ import io.github.beamml.expansion.v1.RunInferenceConfig;
 import io.github.beamml.expansion.v1.TensorBatchInput;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Collectors;
-import org.apache.beam.sdk.coders.ByteArrayCoder;
 import org.apache.beam.sdk.coders.Coder;
 import org.apache.beam.sdk.schemas.Schema;
 import org.apache.beam.sdk.schemas.SchemaCoder;
-import org.apache.beam.sdk.transforms.Flatten;
-import org.apache.beam.sdk.transforms.ParDo;
 import org.apache.beam.sdk.transforms.SerializableFunction;
 import org.apache.beam.sdk.transforms.windowing.BoundedWindow;
+import org.apache.beam.sdk.transforms.windowing.GlobalWindows;
+import org.apache.beam.sdk.transforms.windowing.Window;
 import org.apache.beam.sdk.values.PCollection;
-import org.apache.beam.sdk.values.PCollectionList;
-import org.apache.beam.sdk.values.PCollectionTuple;
 import org.apache.beam.sdk.values.Row;
 import org.apache.beam.sdk.values.TupleTag;
-import org.apache.beam.sdk.values.TupleTagList;
-import org.apache.beam.sdk.values.WindowingStrategy;
 
 /**
  * The steps of one {@link RunInference}: Pack (Java) → Expand (Python) → Restore and RestoreErrors
@@ -33,7 +29,7 @@ final class InferenceGraph<T, C> {
   /**
    * Columns that errors have of their own: a feature of such a name cannot come back beside them.
    */
-  private static final Set<String> ERROR_COLUMNS =
+  static final Set<String> ERROR_COLUMNS =
       Set.of("stage", "error_type", "message", "model_id", "model_version");
 
   private final PCollection<T> input;
@@ -111,51 +107,30 @@ final class InferenceGraph<T, C> {
         .build();
   }
 
-  Predictions<C> expand(Expander expander) {
-    PCollectionTuple packed =
-        input.apply(
-            "Pack",
-            ParDo.of(new PackFn<>(packing, limits, Models.idOf(config), errorsTag))
-                .withOutputTags(RunInference.BATCHES, TupleTagList.of(errorsTag)));
-    PCollection<byte[]> batches =
-        packed
-            .get(RunInference.BATCHES)
-            .setCoder(ByteArrayCoder.of())
-            .setWindowingStrategyInternal(WindowingStrategy.globalDefault());
-    Expander.Expansion expansion = expander.expand(config, batches);
+  Predictions<C> expand(Expander expander, Optional<PCollection<String>> modelUris) {
+    Packed<T, C> packed = new Packed<>(input, packing, limits, Models.idOf(config));
+    Expander.Expansion expansion =
+        expander.expand(
+            config, packed.batches(), modelUris.map(InferenceGraph::inGlobalWindow));
 
-    boolean hasVersions = config.getModel().getRefreshIntervalSecs() > 0;
-    Schema schema = SchemaFields.schema(expansion.predictions());
-    Coder<C> coder = packing.carry.coder();
+    List<String> modelColumns = expansion.modelColumns();
+    Schema schema = SchemaFields.schema(expansion.columns());
     PCollection<Prediction<C>> output =
-        placed(
-                expansion
-                    .output()
-                    .apply(
-                        "Restore",
-                        ParDo.of(new RestoreFn.Predictions<>(packing, hasVersions, schema))))
-            .setCoder(new PredictionCoder<>(coder, schema));
-    Coder<InferenceError<C>> errorCoder = new InferenceErrorCoder<>(coder);
-    PCollection<InferenceError<C>> modelErrors =
-        placed(
-                expansion
-                    .errors()
-                    .apply(
-                        "RestoreErrors", ParDo.of(new RestoreFn.Errors<>(packing, hasVersions))))
-            .setCoder(errorCoder);
-    PCollection<InferenceError<C>> packErrors = packed.get(errorsTag).setCoder(errorCoder);
+        packed
+            .restored(
+                "Restore",
+                expansion.output(),
+                new RestoreFn.Predictions<>(packing, modelColumns, schema))
+            .setCoder(new PredictionCoder<>(packing.carry.coder(), schema));
     PCollection<InferenceError<C>> errors =
-        PCollectionList.of(packErrors).and(modelErrors).apply("Errors", Flatten.pCollections());
-    return new Predictions<>(outputTag, output, errorsTag, errors, hasVersions);
+        packed.restoredErrors(expansion.errors(), packing, modelColumns);
+    return new Predictions<>(outputTag, output, errorsTag, errors, modelColumns);
   }
 
-  /**
-   * Restored elements are windowed as the input is. Set directly, since that is no choice of the
-   * user's.
-   */
-  private <R> PCollection<R> placed(PCollection<R> restored) {
-    return restored
-        .setWindowingStrategyInternal(input.getWindowingStrategy())
-        .setIsBoundedInternal(input.isBounded());
+  /** What the other side can read, whatever the window function. */
+  private static PCollection<String> inGlobalWindow(PCollection<String> uris) {
+    return uris.getWindowingStrategy().getWindowFn() instanceof GlobalWindows
+        ? uris
+        : uris.apply("ModelUris", Window.into(new GlobalWindows()));
   }
 }

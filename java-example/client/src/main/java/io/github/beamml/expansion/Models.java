@@ -6,6 +6,7 @@ import com.google.protobuf.Message;
 import com.google.protobuf.MessageOrBuilder;
 import io.github.beamml.expansion.v1.Arm;
 import io.github.beamml.expansion.v1.CustomModel;
+import io.github.beamml.expansion.v1.EmbeddingServiceModel;
 import io.github.beamml.expansion.v1.Field;
 import io.github.beamml.expansion.v1.HuggingFaceModel;
 import io.github.beamml.expansion.v1.Model;
@@ -14,12 +15,16 @@ import io.github.beamml.expansion.v1.OpenInferenceModel;
 import io.github.beamml.expansion.v1.PyTorchModel;
 import io.github.beamml.expansion.v1.RunInferenceConfig;
 import io.github.beamml.expansion.v1.SklearnModel;
+import io.github.beamml.expansion.v1.Step;
 import io.github.beamml.expansion.v1.TensorFlowModel;
 import io.github.beamml.expansion.v1.TensorRtModel;
 import io.github.beamml.expansion.v1.VertexAiModel;
+import io.github.beamml.expansion.v1.VllmModel;
 import io.github.beamml.expansion.v1.XGBoostModel;
 import java.util.Arrays;
 import java.util.List;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /**
  * Models, by framework.
@@ -175,6 +180,52 @@ public final class Models {
   }
 
   /**
+   * A large language model, run by vLLM on the GPUs of workers: from {@code prompt} to {@code text}.
+   *
+   * @param uri its directory, or {@code hf://ORGANISATION/NAME}
+   * @param task chat, completions
+   */
+  public static Model vllm(String uri, String task) {
+    return of(VllmModel.newBuilder().setUri(uri).setTask(task).build());
+  }
+
+  /**
+   * A large language model with every setting that the message has, such as the system's message,
+   * sampling and the server's arguments.
+   */
+  public static Model of(VllmModel model) {
+    return Model.newBuilder().setVllm(model).build();
+  }
+
+  /**
+   * Text embeddings of a provider, which workers call with their own keys: {@code OPENAI_API_KEY},
+   * {@code HF_TOKEN}, or what Google's libraries find. Input {@code text}, prediction {@code
+   * embedding}.
+   *
+   * @param provider openai, hugging_face or vertex_ai
+   * @param model as the provider names it: {@code text-embedding-3-small}, {@code
+   *     ORGANISATION/NAME}, {@code
+   *     projects/PROJECT/locations/LOCATION/publishers/google/models/MODEL}
+   * @param size how many numbers its vectors have
+   */
+  public static Model embeddingService(String provider, String model, long size) {
+    return of(
+        EmbeddingServiceModel.newBuilder()
+            .setProvider(provider)
+            .setUri(model)
+            .setSize(size)
+            .build());
+  }
+
+  /**
+   * Text embeddings of a provider with every setting that the message has, such as another address,
+   * attempts and rate.
+   */
+  public static Model of(EmbeddingServiceModel model) {
+    return Model.newBuilder().setEmbeddingService(model).build();
+  }
+
+  /**
    * A class of your own that workers import: a Beam ModelHandler, or a class with {@code predict}.
    * The operator of the service must allow it.
    *
@@ -206,9 +257,40 @@ public final class Models {
     return Arm.newBuilder().setName(name).setWeight(weight).setModel(model).build();
   }
 
-  /** What elements say that never reached a model: the id of the only one, or nothing. */
+  /** What elements say that never reached a model: the ids of those that run first, or nothing. */
   static String idOf(RunInferenceConfig config) {
-    return config.hasPerKey() || config.hasSplit() ? "" : idOf(config.getModel());
+    switch (config.getRoutingCase()) {
+      case ROUTING_NOT_SET:
+        return idOf(config.getModel());
+      case ENSEMBLE:
+        return config.getEnsemble().getModelsList().stream()
+            .map(Models::idOf)
+            .collect(Collectors.joining(", "));
+      default:
+        return "";
+    }
+  }
+
+  /** What elements say that went to all models of a chain. */
+  public static String idOfAll(RunInferenceConfig config) {
+    return Stream.concat(
+            Stream.of(idOf(config)), config.getThenList().stream().map(step -> idOf(step.getModel())))
+        .collect(Collectors.joining(", "));
+  }
+
+  /** The columns of results that say which model it was: its id and, of refreshed ones, version. */
+  public static List<String> columnsOf(RunInferenceConfig config) {
+    return areRefreshed(config) ? List.of("model_id", "model_version") : List.of("model_id");
+  }
+
+  private static boolean areRefreshed(RunInferenceConfig config) {
+    return Stream.of(
+            Stream.of(config.getModel()),
+            config.getSplit().getArmsList().stream().map(Arm::getModel),
+            config.getEnsemble().getModelsList().stream(),
+            config.getThenList().stream().map(Step::getModel))
+        .flatMap(models -> models)
+        .anyMatch(model -> model.getRefreshIntervalSecs() > 0);
   }
 
   /**

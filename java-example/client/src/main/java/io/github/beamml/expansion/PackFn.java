@@ -177,7 +177,7 @@ final class PackFn<T, C> extends DoFn<T, byte[]> {
 
   private void flush(MultiOutputReceiver out) {
     Instant timestamp = earliest;
-    out.get(RunInference.BATCHES)
+    out.get(Packed.BATCHES)
         .outputWindowedValue(
             finish(), timestamp, List.of(GlobalWindow.INSTANCE), PaneInfo.NO_FIRING);
   }

@@ -1,6 +1,7 @@
 // Licensed under the Apache License, Version 2.0; see LICENSE.
 package io.github.beamml.expansion;
 
+import java.util.List;
 import java.util.Map;
 import org.apache.beam.sdk.Pipeline;
 import org.apache.beam.sdk.schemas.Schema;
@@ -24,7 +25,7 @@ public final class Predictions<T> implements POutput {
   private final TupleTag<InferenceError<T>> errorsTag;
   private final PCollection<Prediction<T>> output;
   private final PCollection<InferenceError<T>> errors;
-  private final boolean hasVersions;
+  private final List<String> modelColumns;
   private String name = "RunInference";
   private PCollection<Row> outputRows;
   private PCollection<Row> errorRows;
@@ -34,12 +35,12 @@ public final class Predictions<T> implements POutput {
       PCollection<Prediction<T>> output,
       TupleTag<InferenceError<T>> errorsTag,
       PCollection<InferenceError<T>> errors,
-      boolean hasVersions) {
+      List<String> modelColumns) {
     this.outputTag = outputTag;
     this.output = output;
     this.errorsTag = errorsTag;
     this.errors = errors;
-    this.hasVersions = hasVersions;
+    this.modelColumns = modelColumns;
   }
 
   /** The predictions, in the windows of their elements. */
@@ -67,7 +68,7 @@ public final class Predictions<T> implements POutput {
    */
   public PCollection<Row> outputRows() {
     if (outputRows == null) {
-      ResultRows<T> rows = ResultRows.of(coder().elementCoder(), hasVersions);
+      ResultRows<T> rows = ResultRows.of(coder().elementCoder(), modelColumns);
       outputRows = rows.outputs(name + ".OutputRows", output, schema());
     }
     return outputRows;
@@ -82,7 +83,7 @@ public final class Predictions<T> implements POutput {
    */
   public PCollection<Row> errorRows() {
     if (errorRows == null) {
-      ResultRows<T> rows = ResultRows.of(coder().elementCoder(), hasVersions);
+      ResultRows<T> rows = ResultRows.of(coder().elementCoder(), modelColumns);
       errorRows = rows.errors(name + ".ErrorRows", errors);
     }
     return errorRows;

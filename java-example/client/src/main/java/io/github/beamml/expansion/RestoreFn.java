@@ -24,18 +24,14 @@ abstract class RestoreFn<C, R> extends DoFn<byte[], R> {
 
   private static final long serialVersionUID = 1L;
 
-  private final Packing<?, C> packing;
-  private final boolean hasVersions;
+  private final Packing<?, ?> packing;
 
-  RestoreFn(Packing<?, C> packing, boolean hasVersions) {
+  RestoreFn(Packing<?, ?> packing) {
     this.packing = packing;
-    this.hasVersions = hasVersions;
   }
 
-  /** Reads the version of the model, which is a column only where models are refreshed. */
-  final IntFunction<String> modelVersions(TensorBatchReader batch) {
-    return hasVersions ? batch.column("model_version")::string : row -> "";
-  }
+  /** Reads what was carried. */
+  abstract Carry.Reader<C> carried(TensorBatchReader batch);
 
   /** Makes something of the rows of one batch. */
   abstract RowFunction<C, R> rows(TensorBatchReader batch);
@@ -60,7 +56,7 @@ abstract class RestoreFn<C, R> extends DoFn<byte[], R> {
   public void process(@Element byte[] bytes, OutputReceiver<R> out) throws IOException {
     TensorBatchReader batch = new TensorBatchReader(bytes);
     ColumnReader opaque = batch.column(packing.opaqueColumn);
-    Carry.Reader<C> carried = packing.carry.reader(batch);
+    Carry.Reader<C> carried = carried(batch);
     Placement.Reader placements = new Placement.Reader(packing.windowCoder);
     RowFunction<C, R> rows = rows(batch);
     for (int row = 0; row < batch.rows(); row++) {
@@ -72,23 +68,39 @@ abstract class RestoreFn<C, R> extends DoFn<byte[], R> {
     }
   }
 
+  /** Reads one of some columns of texts; empty texts if there are not so many. */
+  private static IntFunction<String> texts(
+      TensorBatchReader batch, List<String> columns, int index) {
+    return index < columns.size() ? batch.column(columns.get(index))::string : row -> "";
+  }
+
   /** Restores predictions. */
   static final class Predictions<C> extends RestoreFn<C, Prediction<C>> {
     private static final long serialVersionUID = 1L;
 
+    private final Carry<?, C> carry;
+    private final List<String> modelColumns;
     private final Schema schema;
 
-    Predictions(Packing<?, C> packing, boolean hasVersions, Schema schema) {
-      super(packing, hasVersions);
+    /** {@code modelColumns} are those that say which model it was: of its id, and its version. */
+    Predictions(Packing<?, C> packing, List<String> modelColumns, Schema schema) {
+      super(packing);
+      this.carry = packing.carry;
+      this.modelColumns = modelColumns;
       this.schema = schema;
+    }
+
+    @Override
+    Carry.Reader<C> carried(TensorBatchReader batch) {
+      return carry.reader(batch);
     }
 
     @Override
     RowFunction<C, Prediction<C>> rows(TensorBatchReader batch) {
       List<String> names = schema.getFieldNames();
       ColumnReader[] columns = names.stream().map(batch::column).toArray(ColumnReader[]::new);
-      ColumnReader modelId = batch.column("model_id");
-      IntFunction<String> modelVersion = modelVersions(batch);
+      IntFunction<String> modelId = texts(batch, modelColumns, 0);
+      IntFunction<String> modelVersion = texts(batch, modelColumns, 1);
       return (carried, row) -> {
         Object[] values = new Object[columns.length];
         for (int i = 0; i < values.length; i++) {
@@ -96,7 +108,7 @@ abstract class RestoreFn<C, R> extends DoFn<byte[], R> {
         }
         Row prediction = Row.withSchema(schema).attachValues(Arrays.asList(values));
         return Prediction.of(
-            carried, prediction, modelId.string(row), modelVersion.apply(row));
+            carried, prediction, modelId.apply(row), modelVersion.apply(row));
       };
     }
   }
@@ -105,8 +117,19 @@ abstract class RestoreFn<C, R> extends DoFn<byte[], R> {
   static final class Errors<C> extends RestoreFn<C, InferenceError<C>> {
     private static final long serialVersionUID = 1L;
 
-    Errors(Packing<?, C> packing, boolean hasVersions) {
-      super(packing, hasVersions);
+    private final Carry<?, C> carry;
+    private final List<String> modelColumns;
+
+    /** {@code modelColumns} are those that say which model it was: of its id, and its version. */
+    Errors(Packing<?, C> packing, List<String> modelColumns) {
+      super(packing);
+      this.carry = packing.carry;
+      this.modelColumns = modelColumns;
+    }
+
+    @Override
+    Carry.Reader<C> carried(TensorBatchReader batch) {
+      return carry.reader(batch);
     }
 
     @Override
@@ -114,15 +137,15 @@ abstract class RestoreFn<C, R> extends DoFn<byte[], R> {
       ColumnReader stage = batch.column("stage");
       ColumnReader errorType = batch.column("error_type");
       ColumnReader message = batch.column("message");
-      ColumnReader modelId = batch.column("model_id");
-      IntFunction<String> modelVersion = modelVersions(batch);
+      IntFunction<String> modelId = texts(batch, modelColumns, 0);
+      IntFunction<String> modelVersion = texts(batch, modelColumns, 1);
       return (carried, row) ->
           InferenceError.of(
               carried,
               stage.string(row),
               errorType.string(row),
               message.string(row),
-              modelId.string(row),
+              modelId.apply(row),
               modelVersion.apply(row));
     }
   }

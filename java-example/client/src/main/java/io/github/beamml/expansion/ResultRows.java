@@ -22,20 +22,20 @@ final class ResultRows<T> {
 
   private final List<String> modelColumns;
 
-  private ResultRows(SchemaCoder<T> coder, boolean hasVersions) {
+  private ResultRows(SchemaCoder<T> coder, List<String> modelColumns) {
     this.elementSchema = coder.getSchema();
     this.toRow = coder.getToRowFunction();
-    this.modelColumns = hasVersions ? List.of("model_id", "model_version") : List.of("model_id");
+    this.modelColumns = modelColumns;
   }
 
-  static <T> ResultRows<T> of(Coder<T> coder, boolean hasVersions) {
+  static <T> ResultRows<T> of(Coder<T> coder, List<String> modelColumns) {
     if (!(coder instanceof SchemaCoder)) {
       throw new IllegalStateException(
           "rows need elements that have a Beam schema, but their coder is "
               + coder
               + "; use output() and errors(), or carry something that has one");
     }
-    return new ResultRows<>((SchemaCoder<T>) coder, hasVersions);
+    return new ResultRows<>((SchemaCoder<T>) coder, modelColumns);
   }
 
   PCollection<Row> outputs(

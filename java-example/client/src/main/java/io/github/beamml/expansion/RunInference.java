@@ -4,20 +4,27 @@ package io.github.beamml.expansion;
 import io.github.beamml.expansion.tensor.Datatype;
 import io.github.beamml.expansion.v1.Arm;
 import io.github.beamml.expansion.v1.Batching;
+import io.github.beamml.expansion.v1.Ensemble;
 import io.github.beamml.expansion.v1.ErrorHandling;
 import io.github.beamml.expansion.v1.Hook;
 import io.github.beamml.expansion.v1.InputFeature;
 import io.github.beamml.expansion.v1.Model;
+import io.github.beamml.expansion.v1.ModelUris;
 import io.github.beamml.expansion.v1.OutputColumn;
 import io.github.beamml.expansion.v1.PerKeyModels;
+import io.github.beamml.expansion.v1.ResourceHints;
 import io.github.beamml.expansion.v1.RunInferenceConfig;
 import io.github.beamml.expansion.v1.Split;
+import io.github.beamml.expansion.v1.Step;
 import java.io.Serializable;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.function.Consumer;
+import java.util.function.UnaryOperator;
 import org.apache.beam.sdk.coders.Coder;
 import org.apache.beam.sdk.coders.VoidCoder;
 import org.apache.beam.sdk.schemas.Schema;
@@ -25,6 +32,7 @@ import org.apache.beam.sdk.transforms.PTransform;
 import org.apache.beam.sdk.transforms.SerializableFunction;
 import org.apache.beam.sdk.transforms.display.DisplayData;
 import org.apache.beam.sdk.values.PCollection;
+import org.apache.beam.sdk.values.PValue;
 import org.apache.beam.sdk.values.TupleTag;
 
 /**
@@ -51,25 +59,27 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
 
   private static final long serialVersionUID = 1L;
 
-  static final TupleTag<byte[]> BATCHES = new TupleTag<>("batches");
 
   private final RunInferenceConfig config;
   private final List<FeatureChoice<T>> features;
   private final CarryChoice<T, C> carry;
   private final String expansionService;
   private final long wireBatchBytes;
+  private final transient PCollection<String> modelUris;
 
   private RunInference(
       RunInferenceConfig config,
       List<FeatureChoice<T>> features,
       CarryChoice<T, C> carry,
       String expansionService,
-      long wireBatchBytes) {
+      long wireBatchBytes,
+      PCollection<String> modelUris) {
     this.config = config;
     this.features = features;
     this.carry = carry;
     this.expansionService = expansionService;
     this.wireBatchBytes = wireBatchBytes;
+    this.modelUris = modelUris;
   }
 
   /** A feature, once the schema of the elements is known; null where they have none. */
@@ -95,7 +105,8 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
     if (config.hasTensorBatch()) {
       throw new ExpansionException("tensor_batch: the client sets it; got a value; leave it out");
     }
-    return new RunInference<>(config, List.of(), CarryRow::choose, null, BatchLimits.DEFAULT_BYTES);
+    return new RunInference<>(
+        config, List.of(), CarryRow::choose, null, BatchLimits.DEFAULT_BYTES, null);
   }
 
   /**
@@ -115,6 +126,19 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
   }
 
   /**
+   * Runs several models on each element; predictions are the averages of theirs. All take and return
+   * the same; {@link #output} says what to keep, if some of it cannot be averaged.
+   */
+  public static <T> RunInference<T, T> ensemble(Model... models) {
+    return of(Ensemble.newBuilder().addAllModels(Arrays.asList(models)).build());
+  }
+
+  /** Several models, averaged, with every setting that the message has, such as weights. */
+  public static <T> RunInference<T, T> of(Ensemble ensemble) {
+    return of(RunInferenceConfig.newBuilder().setEnsemble(ensemble).build());
+  }
+
+  /**
    * Runs what a YAML or JSON file says, the same that Python reads; features are added to it here.
    *
    * <p>{@code error_handling.output} of the file names a row output of Python's, and has no effect
@@ -124,7 +148,16 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
    *     configuration
    */
   public static <T> RunInference<T, T> fromConfig(String path) {
-    return of(ConfigFile.read(Path.of(path)));
+    return of(ConfigFile.read(Path.of(path), RunInferenceConfig.getDefaultInstance()));
+  }
+
+  /**
+   * Runs what the operator of the service has published under a name; the service must be a running
+   * one. Everything is decided but what becomes of elements that fail. Features are those that the
+   * published configuration reads; default: every field of the elements' schema that can be one.
+   */
+  public static <T> RunInference<T, T> preset(String name) {
+    return of(RunInferenceConfig.newBuilder().setPreset(name).build());
   }
 
   /** The configuration as it stands. */
@@ -134,12 +167,12 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
 
   /** Takes the model file from elsewhere than the configuration says. */
   public RunInference<T, C> modelUri(String uri) {
-    return with(config.toBuilder().setModel(Models.withUri(config.getModel(), uri)));
+    return model(model -> Models.withUri(model, uri));
   }
 
   /** Sets the id that predictions and errors carry. Default: the model's uri. */
   public RunInference<T, C> modelId(String id) {
-    return model(config.getModel().toBuilder().setModelId(id));
+    return model(model -> model.toBuilder().setModelId(id).build());
   }
 
   /**
@@ -147,7 +180,7 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
    * Workers choose; the service needs no GPU. Default: {@code auto}, a GPU where there is one.
    */
   public RunInference<T, C> device(String device) {
-    return model(config.getModel().toBuilder().setDevice(device));
+    return model(model -> model.toBuilder().setDevice(device).build());
   }
 
   /**
@@ -155,27 +188,71 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
    * divided by its processes; 1 for scikit-learn.
    */
   public RunInference<T, C> threads(int threads) {
-    return model(config.getModel().toBuilder().setThreads(threads));
+    return model(model -> model.toBuilder().setThreads(threads).build());
   }
 
   /** Runs the model once on this many rows of zeros when it is loaded. Default: 0, not at all. */
   public RunInference<T, C> warmUpRows(int rows) {
-    return model(config.getModel().toBuilder().setWarmUpRows(rows));
+    return model(model -> model.toBuilder().setWarmUpRows(rows).build());
   }
 
-  /** Sets an environment variable of the process that loads the model. */
+  /**
+   * Runs the model in another environment than the service has for its framework: one that the
+   * operator of the service has given this name. Of a chain, that is said of the model named last.
+   */
+  public RunInference<T, C> environment(String name) {
+    return last(first -> first.setEnvironment(name), step -> step.setEnvironment(name));
+  }
+
+  /**
+   * Asks for an accelerator, such as {@code type:nvidia-l4;count:1;install-nvidia-driver}, for the
+   * workers that run the model, and for no others. Beam's own {@link #setResourceHints} does not
+   * reach steps of other languages.
+   */
+  public RunInference<T, C> accelerator(String accelerator) {
+    return hints(hints -> hints.setAccelerator(accelerator));
+  }
+
+  /** Asks for so much memory, at least, such as {@code 16GB}, for the workers that run the model. */
+  public RunInference<T, C> minRam(String size) {
+    return hints(hints -> hints.setMinRam(size));
+  }
+
+  /** Sets all that the workers that run the model need, instead of what was said of it before. */
+  public RunInference<T, C> resourceHints(ResourceHints hints) {
+    return hints(builder -> builder.clear().mergeFrom(hints));
+  }
+
+  private RunInference<T, C> hints(Consumer<ResourceHints.Builder> change) {
+    return last(
+        first -> change.accept(first.getResourceHintsBuilder()),
+        step -> change.accept(step.getResourceHintsBuilder()));
+  }
+
+  /**
+   * Sets an environment variable of the process that loads the model. Services take those that
+   * decide on threads, devices and logs; others their operator must allow.
+   */
   public RunInference<T, C> envVar(String name, String value) {
-    return model(config.getModel().toBuilder().putEnvVars(name, value));
+    return model(model -> model.toBuilder().putEnvVars(name, value).build());
+  }
+
+  /**
+   * Has workers load the model only if its file has this SHA-256, in hexadecimal digits. Only for
+   * models of one file. A service may allow files by it that have workers run code.
+   */
+  public RunInference<T, C> sha256(String sha256) {
+    return model(model -> model.toBuilder().setSha256(sha256).build());
   }
 
   /** Shares one copy of the model among all worker processes of a machine. */
   public RunInference<T, C> largeModel() {
-    return model(config.getModel().toBuilder().setLargeModel(true));
+    return model(model -> model.toBuilder().setLargeModel(true).build());
   }
 
   /** Shares exactly so many copies of the model among all worker processes of a machine. */
   public RunInference<T, C> modelCopies(int copies) {
-    return model(config.getModel().toBuilder().setModelCopies(copies));
+    return model(model -> model.toBuilder().setModelCopies(copies).build());
   }
 
   /**
@@ -211,17 +288,67 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
    * batches; {@link Prediction#modelVersion} says which it was. Default: 0, never.
    */
   public RunInference<T, C> refreshIntervalSecs(double seconds) {
-    return model(config.getModel().toBuilder().setRefreshIntervalSecs(seconds));
+    return model(model -> model.toBuilder().setRefreshIntervalSecs(seconds).build());
   }
 
-  private RunInference<T, C> model(Model.Builder model) {
-    return with(config.toBuilder().setModel(model));
+  /**
+   * Takes the model from where another collection says, such as a training step of this pipeline
+   * makes it: the model at the newest uri, by timestamp, runs on all elements. In batch, elements
+   * wait for the uris; in a stream, a newer model is taken into use between two batches. {@link
+   * Prediction#modelId} says which it was.
+   *
+   * <p>The model's own uri is read when the pipeline is built: it says what all of them take and
+   * return. A model that does not load, has another signature, or is where the operator of the
+   * service allows none, is logged and counted, and the one before it stays in use.
+   *
+   * @param uris of models of the same kind, with StringUtf8Coder, in any windows
+   */
+  public RunInference<T, C> modelUrisFrom(PCollection<String> uris) {
+    return new RunInference<>(
+        config.toBuilder().setModelUris(ModelUris.getDefaultInstance()).build(),
+        features,
+        carry,
+        expansionService,
+        wireBatchBytes,
+        uris);
+  }
+
+  /**
+   * Runs another model on what the ones before it have predicted: a chain. It reads predictions and
+   * features by name; one with a single input takes what the model before it has added. What is said
+   * after this of a model, its inputs, outputs and hooks, is of this one; its post hooks work on all
+   * predictions so far.
+   */
+  public RunInference<T, C> then(Model model) {
+    return then(Step.newBuilder().setModel(model).build());
+  }
+
+  /** Runs another model of a chain, with its hooks. */
+  public RunInference<T, C> then(Step step) {
+    return with(config.toBuilder().addThen(step));
+  }
+
+  private RunInference<T, C> model(UnaryOperator<Model> change) {
+    return last(
+        first -> first.setModel(change.apply(first.getModel())),
+        step -> step.setModel(change.apply(step.getModel())));
+  }
+
+  /** Changes what is said of the model that was named last: the only one, or one after then. */
+  private RunInference<T, C> last(
+      Consumer<RunInferenceConfig.Builder> ofFirst, Consumer<Step.Builder> ofStep) {
+    RunInferenceConfig.Builder changed = config.toBuilder();
+    if (changed.getThenCount() == 0) {
+      ofFirst.accept(changed);
+    } else {
+      ofStep.accept(changed.getThenBuilder(changed.getThenCount() - 1));
+    }
+    return with(changed);
   }
 
   /**
    * Adds features that are fields of the elements' schema: numbers, booleans, strings, bytes, and
-   * arrays of numbers and booleans. Arrays of strings or bytes need a size: {@link #feature(String,
-   * long...)}.
+   * arrays of them.
    */
   public RunInference<T, C> features(String... fields) {
     RunInference<T, C> changed = this;
@@ -235,7 +362,7 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
    * Adds a feature that is a field of the elements' schema.
    *
    * @param shape of one row, for an array field whose size is the same in all rows; a row of
-   *     another size becomes an error. Default: any size; required for arrays of strings and bytes
+   *     another size becomes an error. Default: any size
    */
   public RunInference<T, C> feature(String field, long... shape) {
     long[] known = shape.clone();
@@ -261,10 +388,9 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
    * one input of another name takes all features, joined in order.
    */
   public RunInference<T, C> input(String name, String... columns) {
-    return with(
-        config.toBuilder()
-            .addInputs(
-                InputFeature.newBuilder().setName(name).addAllColumns(Arrays.asList(columns))));
+    InputFeature input =
+        InputFeature.newBuilder().setName(name).addAllColumns(Arrays.asList(columns)).build();
+    return last(first -> first.addInputs(input), step -> step.addInputs(input));
   }
 
   /**
@@ -272,8 +398,7 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
    * their own names.
    */
   public RunInference<T, C> output(String source, String name) {
-    return with(
-        config.toBuilder().addOutputs(OutputColumn.newBuilder().setSource(source).setName(name)));
+    return output(OutputColumn.newBuilder().setSource(source).setName(name).build());
   }
 
   /**
@@ -283,17 +408,23 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
     OutputColumn.Builder output =
         OutputColumn.newBuilder().setSource(source).setName(name).setDatatype(datatype.name());
     Arrays.stream(shape).forEach(output::addShape);
-    return with(config.toBuilder().addOutputs(output));
+    return output(output.build());
+  }
+
+  private RunInference<T, C> output(OutputColumn output) {
+    return last(first -> first.addOutputs(output), step -> step.addOutputs(output));
   }
 
   /** Adds operations on features, before the model; {@link Hooks} has them. */
   public RunInference<T, C> preHooks(Hook... hooks) {
-    return with(config.toBuilder().addAllPreHooks(Arrays.asList(hooks)));
+    List<Hook> added = Arrays.asList(hooks);
+    return last(first -> first.addAllPreHooks(added), step -> step.addAllPreHooks(added));
   }
 
   /** Adds operations on predictions, after the model; {@link Hooks} has them. */
   public RunInference<T, C> postHooks(Hook... hooks) {
-    return with(config.toBuilder().addAllPostHooks(Arrays.asList(hooks)));
+    List<Hook> added = Arrays.asList(hooks);
+    return last(first -> first.addAllPostHooks(added), step -> step.addAllPostHooks(added));
   }
 
   /** Sets the rows in one batch of the model, at most. Default: 1024. */
@@ -316,7 +447,7 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
 
   /** Sets the bytes of the batches that cross the wire, at most. Default: 4 MiB. */
   public RunInference<T, C> wireBatchBytes(long bytes) {
-    return new RunInference<>(config, features, carry, expansionService, bytes);
+    return new RunInference<>(config, features, carry, expansionService, bytes, modelUris);
   }
 
   /** Gives the elements back as they are. This is the default. */
@@ -344,7 +475,7 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
    * --expansionService}; without it, the client starts one.
    */
   public RunInference<T, C> withExpansionService(String address) {
-    return new RunInference<>(config, features, carry, address, wireBatchBytes);
+    return new RunInference<>(config, features, carry, address, wireBatchBytes, modelUris);
   }
 
   @Override
@@ -354,12 +485,29 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
     for (FeatureChoice<T> feature : features) {
       chosen.add(feature.of(schema));
     }
-    String address =
-        expansionService != null
-            ? expansionService
-            : input.getPipeline().getOptions().as(ExpansionOptions.class).getExpansionService();
+    if (chosen.isEmpty() && schema != null && !config.getPreset().isEmpty()) {
+      chosen = FieldFeature.all(schema, Map.of());
+    }
+    String address = Expanders.address(expansionService, input.getPipeline().getOptions());
+    if (config.hasModelUris() && modelUris == null) {
+      throw new ExpansionException(
+          "model_uris: got no collection of uris; give it with modelUrisFrom(…)");
+    }
     return new InferenceGraph<>(input, config, chosen, carry, wireBatchBytes)
-        .expand(Expanders.at(address));
+        .expand(Expanders.at(address), modelUris());
+  }
+
+  /** The second input, so that it is one for Beam too. */
+  @Override
+  public Map<TupleTag<?>, PValue> getAdditionalInputs() {
+    return modelUris()
+        .<Map<TupleTag<?>, PValue>>map(uris -> Map.of(Expander.MODEL_URIS, uris))
+        .orElse(Map.of());
+  }
+
+  /** None where another choice of models came later. */
+  private Optional<PCollection<String>> modelUris() {
+    return Optional.ofNullable(modelUris).filter(uris -> config.hasModelUris());
   }
 
   @Override
@@ -368,16 +516,18 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
   }
 
   private RunInference<T, C> with(RunInferenceConfig.Builder changed) {
-    return new RunInference<>(changed.build(), features, carry, expansionService, wireBatchBytes);
+    return new RunInference<>(
+        changed.build(), features, carry, expansionService, wireBatchBytes, modelUris);
   }
 
   private RunInference<T, C> with(FeatureChoice<T> feature) {
     List<FeatureChoice<T>> more = new ArrayList<>(features);
     more.add(feature);
-    return new RunInference<>(config, more, carry, expansionService, wireBatchBytes);
+    return new RunInference<>(config, more, carry, expansionService, wireBatchBytes, modelUris);
   }
 
   private <D> RunInference<T, D> carry(CarryChoice<T, D> choice) {
-    return new RunInference<>(config, features, choice, expansionService, wireBatchBytes);
+    return new RunInference<>(
+        config, features, choice, expansionService, wireBatchBytes, modelUris);
   }
 }

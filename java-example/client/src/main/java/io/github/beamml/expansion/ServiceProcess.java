@@ -81,7 +81,8 @@ final class ServiceProcess implements AutoCloseable {
    */
   static ServiceProcess start(List<String> arguments) {
     List<String> command = new ArrayList<>(command());
-    command.addAll(List.of("serve", "--port", "0", "--exit-with-parent"));
+    // Nobody would know the port of HTTP.
+    command.addAll(List.of("serve", "--port", "0", "--http-port", "-1", "--exit-with-parent"));
     command.addAll(arguments);
     try {
       return new ServiceProcess(command);

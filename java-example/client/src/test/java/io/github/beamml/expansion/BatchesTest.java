@@ -43,7 +43,7 @@ public class BatchesTest {
     String key = address;
     Expanders.register(
         address,
-        (config, batches) -> {
+        (config, batches, modelUris) -> {
           PCollection<byte[]> nothing =
               batches
                   .apply(
@@ -54,7 +54,7 @@ public class BatchesTest {
                                 return List.<byte[]>of();
                               }))
                   .setCoder(ByteArrayCoder.of());
-          return new Expander.Expansion(nothing, nothing, List.of());
+          return new Expander.Expansion(nothing, nothing, List.of(), List.of(), List.of("model_id"));
         });
   }
 

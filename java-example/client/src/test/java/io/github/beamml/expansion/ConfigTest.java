@@ -14,6 +14,7 @@ import io.github.beamml.expansion.testing.FakeRunInference;
 import io.github.beamml.expansion.v1.ErrorHandling;
 import io.github.beamml.expansion.v1.Hook;
 import io.github.beamml.expansion.v1.OnnxModel;
+import io.github.beamml.expansion.v1.ResourceHints;
 import io.github.beamml.expansion.v1.RunInferenceConfig;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -54,10 +55,40 @@ public class ConfigTest {
   }
 
   @Test
+  public void whatIsSaidAfterThenIsOfTheModelThatFollows() throws Exception {
+    RunInference<Row, Row> inference =
+        RunInference.<Row>of(Models.onnx("embed.onnx"))
+            .input("text", "body")
+            .then(Models.sklearn("topics.skops"))
+            .input("X", "embedding")
+            .output("predict", "topic")
+            .modelId("topics-3")
+            .preHooks(Hooks.l2Normalize("embedding"))
+            .postHooks(Hooks.select("topic"))
+            .maxBatchSize(32);
+    assertEquals(
+        "{'model':{'onnx':{'uri':'embed.onnx'}},'inputs':[{'name':'text','columns':['body']}],"
+            + "'batching':{'max_batch_size':'32'},"
+            + "'then':[{'model':{'sklearn':{'uri':'topics.skops'},'model_id':'topics-3'},"
+            + "'inputs':[{'name':'X','columns':['embedding']}],"
+            + "'outputs':[{'source':'predict','name':'topic'}],"
+            + "'pre_hooks':[{'l2_normalize':{'columns':['embedding']}}],"
+            + "'post_hooks':[{'select':{'columns':['topic']}}]}]}",
+        json(inference.config()));
+  }
+
+  @Test
+  public void modelsOfAnEnsembleAreAllNamed() throws Exception {
+    assertEquals(
+        "{'ensemble':{'models':[{'onnx':{'uri':'a.onnx'}},{'onnx':{'uri':'b.onnx'}}]}}",
+        json(RunInference.<Row>ensemble(Models.onnx("a.onnx"), Models.onnx("b.onnx")).config()));
+  }
+
+  @Test
   public void howTheModelIsHeldIsSetOnTheModel() throws Exception {
     assertEquals(
         "{'model':{'onnx':{'uri':'m.onnx'},'device':'cuda:1','threads':2,'warm_up_rows':8,"
-            + "'env_vars':{'A':'b'},'large_model':true,'model_copies':3,'refresh_interval_secs':60.0},"
+            + "'env_vars':{'A':'b'},'large_model':true,'model_copies':3,'refresh_interval_secs':60.0,'sha256':'ab12'},"
             + "'error_handling':{'max_error_rate':0.5,'timeout_secs':30.0}}",
         json(
             RunInference.<Row>of(Models.onnx("m.onnx"))
@@ -65,11 +96,31 @@ public class ConfigTest {
                 .threads(2)
                 .warmUpRows(8)
                 .envVar("A", "b")
+                .sha256("ab12")
                 .largeModel()
                 .modelCopies(3)
                 .refreshIntervalSecs(60)
                 .errorHandling(
                     ErrorHandling.newBuilder().setMaxErrorRate(0.5).setTimeoutSecs(30).build())
+                .config()));
+  }
+
+  @Test
+  public void whereAModelRunsAndOnWhatIsSaidOfTheModelNamedLast() throws Exception {
+    ResourceHints hints = ResourceHints.newBuilder().setCpuCount(4).build();
+    assertEquals(
+        "{'model':{'onnx':{'uri':'m.onnx'}},"
+            + "'then':[{'model':{'onnx':{'uri':'n.onnx'}},'resource_hints':{'cpu_count':'4'}}],"
+            + "'environment':'gpu','resource_hints':"
+            + "{'accelerator':'type:nvidia-l4;count:1;install-nvidia-driver','min_ram':'16GB'}}",
+        json(
+            RunInference.<Row>of(Models.onnx("m.onnx"))
+                .environment("gpu")
+                .accelerator("type:nvidia-l4;count:1;install-nvidia-driver")
+                .minRam("16GB")
+                .then(Models.onnx("n.onnx"))
+                .minRam("1GB")
+                .resourceHints(hints)
                 .config()));
   }
 
@@ -88,6 +139,16 @@ public class ConfigTest {
         json(
             RunInference.<Row>of(Models.onnx("{key}.onnx"))
                 .perKeyTemplate("country", "de")
+                .config()));
+  }
+
+  @Test
+  public void aModelFromAnotherCollectionIsSetBesideTheModel() throws Exception {
+    assertEquals(
+        "{'model':{'onnx':{'uri':'m.onnx'}},'model_uris':{}}",
+        json(
+            RunInference.<Row>of(Models.onnx("m.onnx"))
+                .modelUrisFrom(pipeline.apply(Create.of("new.onnx")))
                 .config()));
   }
 
@@ -112,9 +173,9 @@ public class ConfigTest {
     RunInferenceConfig[] sent = new RunInferenceConfig[1];
     Expanders.register(
         "config:1",
-        (config, batches) -> {
+        (config, batches, modelUris) -> {
           sent[0] = config;
-          return new Expander.Expansion(batches, batches, List.of());
+          return new Expander.Expansion(batches, batches, List.of(), List.of(), List.of("model_id"));
         });
     Schema schema =
         Schema.builder().addDoubleField("x").addStringField("message").addStringField("id").build();

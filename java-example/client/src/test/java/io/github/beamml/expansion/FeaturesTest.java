@@ -17,6 +17,7 @@ import org.apache.beam.sdk.testing.TestPipeline;
 import org.apache.beam.sdk.transforms.Create;
 import org.apache.beam.sdk.values.PCollection;
 import org.apache.beam.sdk.values.Row;
+import org.joda.time.Instant;
 import org.junit.After;
 import org.junit.Rule;
 import org.junit.Test;
@@ -103,6 +104,25 @@ public class FeaturesTest {
     assertSeen(
         predictions,
         "[true, 1, 2, 3, 4, 5.5, 6.5, seven, [8.5, 9.5], [10.5], [[11, 12], [13, 14]]]");
+  }
+
+  @Test
+  public void aPresetGetsEveryFieldThatCanBeAFeatureUnlessFeaturesAreNamed() {
+    Schema schema =
+        Schema.builder()
+            .addInt64Field("id")
+            .addStringField("text")
+            .addDateTimeField("when")
+            .build();
+    Row row = Row.withSchema(schema).addValues(1L, "two", new Instant(3)).build();
+    serveSeen();
+    PCollection<Row> rows = pipeline.apply(Create.of(row).withRowSchema(schema));
+    PAssert.that(
+            rows.apply("Named", RunInference.<Row>preset("digits").features("text"))
+                .output()
+                .apply("NamedSeen", new Mapped<>(p -> p.getString("seen"), StringUtf8Coder.of())))
+        .containsInAnyOrder("[two]");
+    assertSeen(rows.apply("All", RunInference.<Row>preset("digits")), "[1, two]");
   }
 
   private static RowCoder row(Schema schema) {
@@ -269,5 +289,34 @@ public class FeaturesTest {
             .apply(Create.of(good, bad).withRowSchema(schema))
             .apply(RunInference.<Row>of(Models.onnx("m.onnx")).feature("x", 2)),
         "decode TensorBatchException: feature \"x\" has shape [1]; expected [2]");
+  }
+
+  @Test
+  public void arraysOfTextsOfAnySizeAreFeatures() {
+    serveSeen();
+    Schema schema =
+        Schema.builder()
+            .addArrayField("tags", Schema.FieldType.STRING)
+            .addArrayField("pairs", Schema.FieldType.array(Schema.FieldType.STRING))
+            .build();
+    Row two =
+        Row.withSchema(schema)
+            .addArray("a", "b")
+            .addArray(List.of("c", "d"), List.of("e", "f"))
+            .build();
+    Row none = Row.withSchema(schema).addArray().addArray().build();
+    Predictions<Row> predictions =
+        pipeline
+            .apply(Create.of(two, none).withRowSchema(schema))
+            .apply(
+                RunInference.<Row>of(Models.onnx("m.onnx"))
+                    .features("tags", "pairs")
+                    .feature(
+                        Feature.ofStrings(
+                            "first", row -> row.getArray("tags").toArray(new String[0]))));
+    PAssert.that(
+            predictions.output().apply("Elements", new Mapped<>(Prediction::element, row(schema))))
+        .containsInAnyOrder(two, none);
+    assertSeen(predictions, "[[a, b], [[c, d], [e, f]], [a, b]]", "[[], [], []]");
   }
 }

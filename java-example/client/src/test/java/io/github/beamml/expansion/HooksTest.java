@@ -103,5 +103,7 @@ public class HooksTest {
     assertEquals(
         "{'custom':{'function':'p.f','columns':['a'],'outputs':[{'name':'b','datatype':'INT64'}]}}",
         json(Hooks.custom("p.f", List.of("a"), Fields.of("b", Datatype.INT64))));
+    assertEquals(
+        "{'ml_transform':{'read_artifact_location':'gs://f'}}", json(Hooks.mlTransform("gs://f")));
   }
 }

@@ -11,15 +11,44 @@ import io.github.beamml.expansion.v1.Arm;
 import io.github.beamml.expansion.v1.Model;
 import io.github.beamml.expansion.v1.PyTorchModel;
 import io.github.beamml.expansion.v1.RemoteCalls;
+import io.github.beamml.expansion.v1.RunInferenceConfig;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import org.apache.beam.sdk.values.Row;
 import org.junit.Test;
 
 /** Models of every framework, as the message that the service gets. */
 public class ModelsTest {
+
+  @Test
+  public void idsOfModelsThatRunOneAfterAnotherAreJoined() {
+    RunInferenceConfig chain =
+        RunInference.<Row>of(Models.onnx("a.onnx")).then(Models.onnx("b.onnx")).config();
+    assertEquals("a.onnx", Models.idOf(chain));
+    assertEquals("a.onnx, b.onnx", Models.idOfAll(chain));
+    RunInferenceConfig ensemble =
+        RunInference.<Row>ensemble(Models.onnx("a.onnx"), Models.onnx("b.onnx")).config();
+    assertEquals("a.onnx, b.onnx", Models.idOf(ensemble));
+  }
+
+  @Test
+  public void anyModelThatIsRefreshedGivesResultsAVersion() {
+    Model refreshed = Models.onnx("b.onnx").toBuilder().setRefreshIntervalSecs(1).build();
+    Model other = Models.onnx("a.onnx");
+    List<String> withVersion = List.of("model_id", "model_version");
+    assertEquals(
+        List.of("model_id"), Models.columnsOf(RunInference.<Row>of(other).then(other).config()));
+    assertEquals(
+        withVersion, Models.columnsOf(RunInference.<Row>of(other).then(refreshed).config()));
+    assertEquals(
+        withVersion, Models.columnsOf(RunInference.<Row>ensemble(other, refreshed).config()));
+    assertEquals(
+        withVersion,
+        Models.columnsOf(RunInference.<Row>split("u", Models.arm("b", 1, refreshed)).config()));
+  }
 
   @Test
   public void theIdOfAModelIsItsUriInEveryFramework() {
@@ -98,6 +127,18 @@ public class ModelsTest {
                     .getVertexAi()
                     .toBuilder()
                     .setCalls(RemoteCalls.newBuilder().setMaxAttempts(5))
+                    .build())));
+    assertEquals(
+        "{'vllm':{'uri':'hf://a/b','task':'chat','temperature':0.0}}",
+        json(Models.of(Models.vllm("hf://a/b", "chat").getVllm().toBuilder().setTemperature(0).build())));
+    assertEquals(
+        "{'embedding_service':{'uri':'m','provider':'openai','size':'1536','organization':'o'}}",
+        json(
+            Models.of(
+                Models.embeddingService("openai", "m", 1536)
+                    .getEmbeddingService()
+                    .toBuilder()
+                    .setOrganization("o")
                     .build())));
     assertEquals(
         "{'custom':{'model_class':'p.C','inputs':[{'name':'x','datatype':'FP64'}],"

@@ -108,7 +108,7 @@ public class ServiceTest {
     command(
         "echo \"$@\" > " + folder.getRoot() + "/arguments",
         "echo Welcome",
-        "echo LISTENING expansion=127.0.0.1:1234 job=127.0.0.1:5678",
+        "echo LISTENING expansion=127.0.0.1:1234 job=127.0.0.1:5678 http=127.0.0.1:80",
         "cat > /dev/null",
         "touch " + stopped);
     try (ServiceProcess service = ServiceProcess.start(List.of("--local-runner"))) {
@@ -118,7 +118,7 @@ public class ServiceTest {
     }
     assertTrue(Files.exists(stopped));
     assertEquals(
-        List.of("serve --port 0 --exit-with-parent --local-runner"),
+        List.of("serve --port 0 --http-port -1 --exit-with-parent --local-runner"),
         Files.readAllLines(folder.getRoot().toPath().resolve("arguments")));
   }
 
@@ -139,7 +139,7 @@ public class ServiceTest {
     assertTrue(
         e.getMessage(),
         e.getMessage()
-            .startsWith("cannot run `no-such-command serve --port 0 --exit-with-parent`: "));
+            .startsWith("cannot run `no-such-command serve --port 0 --http-port -1 --exit-with-parent`: "));
     assertTrue(
         e.getMessage(), e.getMessage().endsWith("BEAM_ML_EXPANSION_COMMAND names the command"));
   }

@@ -5,7 +5,6 @@ import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertThrows;
 import static org.junit.Assert.assertTrue;
 
-import java.util.List;
 import org.apache.beam.sdk.schemas.Schema;
 import org.apache.beam.sdk.testing.TestPipeline;
 import org.apache.beam.sdk.transforms.Create;
@@ -53,24 +52,6 @@ public class WrongFeaturesTest {
         e.getMessage());
   }
 
-  @Test
-  public void arraysOfTextsNeedASize() {
-    Schema schema =
-        Schema.builder()
-            .addArrayField("tags", Schema.FieldType.STRING)
-            .addArrayField("images", Schema.FieldType.BYTES)
-            .build();
-    PCollection<Row> rows = pipeline.apply(Create.empty(schema));
-    RunInference<Row, Row> inference = RunInference.of(Models.onnx("m.onnx"));
-    String refusal =
-        "feature \"tags\" is an array of STRING of unknown size, which no tensor holds; if all rows"
-            + " have one size, give it with feature(\"tags\", size)";
-    assertRefused(rows, inference.features("tags"), refusal);
-    assertRefused(rows, inference.feature("tags", -1), refusal);
-    assertRefused(rows, inference.features("images"), "feature \"images\" is an array of BYTES");
-    assertEquals(List.of(2L), FieldFeature.of(schema, "tags", 2).field().getShapeList());
-  }
-
   private static void assertRefused(
       PCollection<Row> rows, RunInference<Row, Row> inference, String start) {
     IllegalArgumentException e =
@@ -90,11 +71,6 @@ public class WrongFeaturesTest {
         "feature \"x\": a dimension of -2; expected -1 or more",
         assertThrows(
                 IllegalArgumentException.class, () -> Feature.ofFloats("x", o -> new float[0], -2))
-            .getMessage());
-    assertEquals(
-        "feature \"x\": 1 unknown dimensions; expected none for STRING",
-        assertThrows(
-                IllegalArgumentException.class, () -> Feature.ofStrings("x", o -> new String[0]))
             .getMessage());
   }
 }

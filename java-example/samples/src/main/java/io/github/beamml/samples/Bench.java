@@ -116,11 +116,8 @@ public final class Bench {
         .apply("Text", MapElements.into(TypeDescriptors.strings()).via(sum -> Long.toString(sum)))
         .apply("Write", TextIO.write().to(options.getChecksum()).withoutSharding());
     long start = System.nanoTime();
-    PipelineResult.State state = waitUntilFinish(pipeline.run());
+    waitUntilDone(pipeline.run());
     double seconds = (System.nanoTime() - start) / 1e9;
-    if (state != PipelineResult.State.DONE) {
-      throw new IllegalStateException("the pipeline ended as " + state);
-    }
     System.out.printf(
         "{\"side\": \"%s\", \"rows\": %d, \"width\": %d, \"batch\": %d, \"seconds\": %.3f,"
             + " \"checksum\": %s}%n",
@@ -133,12 +130,14 @@ public final class Bench {
   }
 
   /** The runner's own wait looks every few seconds only, which is too coarse for a clock. */
-  private static PipelineResult.State waitUntilFinish(PipelineResult result)
-      throws InterruptedException {
+  static void waitUntilDone(PipelineResult result) throws InterruptedException {
     while (!result.getState().isTerminal()) {
       Thread.sleep(20);
     }
-    return result.waitUntilFinish();
+    PipelineResult.State state = result.waitUntilFinish();
+    if (state != PipelineResult.State.DONE) {
+      throw new IllegalStateException("the pipeline ended as " + state);
+    }
   }
 
   private static PCollection<Row> ours(PCollection<Row> rows, Options options) {

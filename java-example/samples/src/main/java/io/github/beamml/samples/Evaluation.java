@@ -5,6 +5,7 @@ import java.io.BufferedReader;
 import java.io.IOException;
 import java.nio.channels.Channels;
 import java.nio.charset.StandardCharsets;
+import java.util.List;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
@@ -17,7 +18,7 @@ final class Evaluation {
   private int right;
   private int all;
 
-  /** Reads a CSV file of id, label, predicted, score, from any of Beam's filesystems. */
+  /** Reads a CSV file of an id, label, predicted, score, from any of Beam's filesystems. */
   static Evaluation read(String path) throws IOException {
     Evaluation evaluation = new Evaluation();
     try (BufferedReader reader =
@@ -27,8 +28,8 @@ final class Evaluation {
                 StandardCharsets.UTF_8))) {
       reader.readLine();
       for (String line = reader.readLine(); line != null; line = reader.readLine()) {
-        String[] columns = line.split(",");
-        evaluation.add(columns[1], columns[2]);
+        List<String> columns = Csv.columns(line);
+        evaluation.add(columns.get(1), columns.get(2));
       }
     }
     return evaluation;
@@ -48,13 +49,16 @@ final class Evaluation {
     text.append(
         String.format(
             "accuracy %.4f (%d of %d)%n%n", (double) right / Math.max(all, 1), right, all));
-    text.append("confusion matrix: a row for each label, a column for each prediction\n     ");
-    classes.forEach(name -> text.append(String.format("%5s", name)));
+    text.append("confusion matrix: a row for each label, a column for each prediction\n");
+    int longest = classes.stream().mapToInt(String::length).max().orElse(0);
+    String cell = "%" + Math.max(5, longest + 2) + "s";
+    text.append(String.format(cell, ""));
+    classes.forEach(name -> text.append(String.format(cell, name)));
     for (String label : classes) {
-      text.append(String.format("%n%5s", label));
+      text.append(String.format("%n" + cell, label));
       for (String predicted : classes) {
         int count = counts.getOrDefault(label, new TreeMap<>()).getOrDefault(predicted, 0);
-        text.append(String.format("%5s", count == 0 ? "." : count));
+        text.append(String.format(cell, count == 0 ? "." : count));
       }
     }
     return text.append('\n').toString();

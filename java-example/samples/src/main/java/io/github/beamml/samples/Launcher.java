@@ -27,8 +27,15 @@ final class Launcher {
   static <O extends ExpansionOptions> void launch(
       String[] args, Class<O> optionsType, Sample<O> sample) throws IOException {
     O options = PipelineOptionsFactory.fromArgs(args).as(optionsType);
-    if (Arrays.stream(args).anyMatch(arg -> arg.startsWith("--runner="))) {
-      sample.run(options);
+    if (has(args, "--runner=")) {
+      try {
+        sample.run(options);
+      } catch (UnsupportedOperationException e) {
+        // Dataflow's runner has written a template, and there is no job yet that could be waited for.
+        if (!has(args, "--templateLocation=")) {
+          throw e;
+        }
+      }
       return;
     }
     String jobEndpoint = options.as(PortablePipelineOptions.class).getJobEndpoint();
@@ -39,6 +46,10 @@ final class Launcher {
       beam.configure(options);
       sample.run(options);
     }
+  }
+
+  private static boolean has(String[] args, String option) {
+    return Arrays.stream(args).anyMatch(arg -> arg.startsWith(option));
   }
 
   /** Runs a pipeline and waits until it is done. */

@@ -19,7 +19,7 @@ final class ModelMetrics {
   private ModelMetrics() {}
 
   /**
-   * Reads the metrics of a run.
+   * Reads the metrics of a run, of all its models together.
    *
    * @return by name, in order: a counter's value; of a distribution its count, sum, minimum and
    *     maximum
@@ -34,13 +34,20 @@ final class ModelMetrics {
                     .build());
     Map<String, long[]> metrics = new TreeMap<>();
     for (MetricResult<Long> counter : found.getCounters()) {
-      metrics.put(counter.getName().getName(), new long[] {counter.getAttempted()});
+      metrics.merge(
+          counter.getName().getName(),
+          new long[] {counter.getAttempted()},
+          (a, b) -> new long[] {a[0] + b[0]});
     }
     for (MetricResult<DistributionResult> distribution : found.getDistributions()) {
       DistributionResult value = distribution.getAttempted();
-      metrics.put(
+      metrics.merge(
           distribution.getName().getName(),
-          new long[] {value.getCount(), value.getSum(), value.getMin(), value.getMax()});
+          new long[] {value.getCount(), value.getSum(), value.getMin(), value.getMax()},
+          (a, b) ->
+              new long[] {
+                a[0] + b[0], a[1] + b[1], Math.min(a[2], b[2]), Math.max(a[3], b[3])
+              });
     }
     return metrics;
   }

@@ -3,9 +3,12 @@ package io.github.beamml.samples;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.google.protobuf.Message;
 import com.google.protobuf.util.JsonFormat;
+import io.github.beamml.expansion.MLTransform;
 import io.github.beamml.expansion.RunInference;
 import io.github.beamml.expansion.tensor.Datatype;
+import io.github.beamml.expansion.v1.MLTransformConfig;
 import io.github.beamml.expansion.v1.RunInferenceConfig;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -13,20 +16,27 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Base64;
 import java.util.List;
+import org.apache.beam.sdk.Pipeline;
 import org.apache.beam.sdk.schemas.Schema;
 import org.apache.beam.sdk.schemas.Schema.FieldType;
+import org.apache.beam.sdk.transforms.Create;
 import org.apache.beam.sdk.values.Row;
 
 /**
- * One file of tests/conformance/run_inference: a configuration, rows, and what each row must
- * become.
+ * One file of tests/conformance/run_inference or ml_transform: a configuration, rows, and what each
+ * row must become.
  */
 final class ConformanceCase {
 
-  /** The field that tells rows apart, beside the features. */
-  static final String NUMBER = "row_number";
+  static final String RUN_INFERENCE = "run_inference";
+  static final String ML_TRANSFORM = "ml_transform";
 
+  /** Such as "run_inference/onnx". */
   final String name;
+
+  /** Whether it is one of MLTransform. */
+  final boolean isTransform;
+
   final JsonNode expected;
 
   /** A part of the reason for which the case is refused at expansion; null if it is not. */
@@ -36,24 +46,29 @@ final class ConformanceCase {
   final boolean needsGpu;
 
   private final JsonNode json;
-  private final RunInferenceConfig config;
+  private final Message config;
 
   /** Reads a case; {@code models} is where its model files are. */
   ConformanceCase(Path path, Path models) throws IOException {
-    name = path.getFileName().toString().replace(".json", "");
+    String folder = path.getParent().getFileName().toString();
+    name = folder + "/" + path.getFileName().toString().replace(".json", "");
+    isTransform = folder.equals(ML_TRANSFORM);
     json =
         new ObjectMapper().readTree(Files.readString(path).replace("${models}", models.toString()));
     expected = json.get("expected");
     refused = json.has("refused") ? json.get("refused").asText() : null;
     needsGpu = json.has("needs") && json.get("needs").asText().equals("gpu");
-    RunInferenceConfig.Builder builder = RunInferenceConfig.newBuilder();
+    Message.Builder builder =
+        isTransform ? MLTransformConfig.newBuilder() : RunInferenceConfig.newBuilder();
     JsonFormat.parser().merge(json.get("config").toString(), builder);
     config = builder.build();
   }
 
   /** Cases of one stack can run in one process; TensorFlow and what else there is can not. */
   String stack() {
-    return config.getModel().hasTensorflow() ? "tensorflow" : "others";
+    return !isTransform && ((RunInferenceConfig) config).getModel().hasTensorflow()
+        ? "tensorflow"
+        : "others";
   }
 
   Schema schema() {
@@ -65,7 +80,7 @@ final class ConformanceCase {
       }
       schema.addNullableField(column.get("name").asText(), type);
     }
-    return schema.addInt32Field(NUMBER).build();
+    return schema.addInt32Field(KeepFn.NUMBER).build();
   }
 
   List<Row> rows() {
@@ -80,16 +95,36 @@ final class ConformanceCase {
     return rows;
   }
 
-  RunInference<Row, Row> inference() {
-    RunInference<Row, Row> inference = RunInference.of(config);
+  /** Applied to a collection in a pipeline, where the second input is made, if there is one. */
+  RunInference<Row, Row> inference(Pipeline pipeline) {
+    RunInference<Row, Row> inference = RunInference.of((RunInferenceConfig) config);
+    if (json.has("model_uris")) {
+      List<String> uris = new ArrayList<>();
+      json.get("model_uris").forEach(uri -> uris.add(uri.asText()));
+      inference = inference.modelUrisFrom(pipeline.apply("Uris of " + name, Create.of(uris)));
+    }
     for (JsonNode column : json.get("columns")) {
-      long[] shape = new long[column.get("shape").size()];
-      for (int axis = 0; axis < shape.length; axis++) {
-        shape[axis] = column.get("shape").get(axis).asLong();
-      }
-      inference = inference.feature(column.get("name").asText(), shape);
+      inference = inference.feature(column.get("name").asText(), shape(column));
     }
     return inference;
+  }
+
+  /** What it learns goes to a directory. */
+  MLTransform<Row> transform(Path artifact) {
+    MLTransform<Row> transform =
+        MLTransform.<Row>of((MLTransformConfig) config).writeArtifact(artifact.toString());
+    for (JsonNode column : json.get("columns")) {
+      transform = transform.shape(column.get("name").asText(), shape(column));
+    }
+    return transform;
+  }
+
+  private static long[] shape(JsonNode column) {
+    long[] shape = new long[column.get("shape").size()];
+    for (int axis = 0; axis < shape.length; axis++) {
+      shape[axis] = column.get("shape").get(axis).asLong();
+    }
+    return shape;
   }
 
   private static Datatype datatype(JsonNode column) {
@@ -123,7 +158,7 @@ final class ConformanceCase {
     }
   }
 
-  /** Whether a value of a prediction is what the case says: numbers to 1e-6. */
+  /** Whether a value of a result is what the case says: numbers to 1e-6. */
   static boolean equal(JsonNode expected, Object actual) {
     if (!expected.isArray()) {
       return actual instanceof Number

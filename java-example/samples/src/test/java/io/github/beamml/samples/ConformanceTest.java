@@ -12,6 +12,7 @@ import io.github.beamml.expansion.InferenceError;
 import io.github.beamml.expansion.LocalBeam;
 import io.github.beamml.expansion.Prediction;
 import io.github.beamml.expansion.Predictions;
+import io.github.beamml.expansion.Transformed;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -19,40 +20,42 @@ import java.nio.file.Paths;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
-import java.util.concurrent.ConcurrentHashMap;
+import java.util.TreeSet;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.apache.beam.sdk.Pipeline;
 import org.apache.beam.sdk.PipelineResult;
 import org.apache.beam.sdk.transforms.Create;
-import org.apache.beam.sdk.transforms.DoFn;
-import org.apache.beam.sdk.transforms.ParDo;
+import org.apache.beam.sdk.transforms.PTransform;
 import org.apache.beam.sdk.transforms.SerializableFunction;
 import org.apache.beam.sdk.values.PCollection;
+import org.apache.beam.sdk.values.POutput;
 import org.apache.beam.sdk.values.Row;
 import org.junit.BeforeClass;
+import org.junit.ClassRule;
 import org.junit.Test;
+import org.junit.rules.TemporaryFolder;
 import org.junit.runner.RunWith;
 import org.junit.runners.Parameterized;
 import org.junit.runners.Parameterized.Parameters;
 
 /**
- * The cases in tests/conformance/run_inference, from Java through the real service and back: those
- * of TensorFlow in one pipeline, all others in another. {@code make test} makes their models;
- * without them the cases are skipped.
+ * The cases in tests/conformance/run_inference and ml_transform, from Java through the real service
+ * and back: those of TensorFlow in one pipeline, all others in another. {@code make test} makes
+ * their models; without them the cases are skipped.
  */
 @RunWith(Parameterized.class)
 public class ConformanceTest {
 
+  @ClassRule public static final TemporaryFolder FOLDER = new TemporaryFolder();
+
   private static final Path MODELS = Paths.get(System.getProperty("models"));
   private static final boolean HAS_GPU = Files.exists(Paths.get("/dev/nvidiactl"));
 
-  /**
-   * What rows became, by case and number of the row. The workers are in this JVM, so they can leave
-   * it here.
-   */
-  private static final Map<String, Object> RESULTS = new ConcurrentHashMap<>();
+  /** Why cases were refused, by their names. */
+  private static final Map<String, String> REFUSALS = new TreeMap<>();
 
   private final ConformanceCase example;
 
@@ -67,14 +70,15 @@ public class ConformanceTest {
 
   private static List<ConformanceCase> cases() throws IOException {
     List<ConformanceCase> cases = new ArrayList<>();
-    try (Stream<Path> paths =
-        Files.list(Paths.get(System.getProperty("conformance"), "run_inference"))) {
-      for (Path path :
-          paths
-              .filter(path -> path.toString().endsWith(".json"))
-              .sorted()
-              .collect(Collectors.toList())) {
-        cases.add(new ConformanceCase(path, MODELS));
+    for (String folder : List.of(ConformanceCase.RUN_INFERENCE, ConformanceCase.ML_TRANSFORM)) {
+      try (Stream<Path> paths = Files.list(Paths.get(System.getProperty("conformance"), folder))) {
+        for (Path path :
+            paths
+                .filter(path -> path.toString().endsWith(".json"))
+                .sorted()
+                .collect(Collectors.toList())) {
+          cases.add(new ConformanceCase(path, MODELS));
+        }
       }
     }
     return cases;
@@ -87,7 +91,7 @@ public class ConformanceTest {
       Map<String, Pipeline> pipelines = new TreeMap<>();
       for (ConformanceCase example : cases()) {
         if (example.refused != null) {
-          RESULTS.put(example.name, refusal(example, Pipeline.create(beam.options())));
+          REFUSALS.put(example.name, refusal(example, Pipeline.create(beam.options())));
         } else if (HAS_GPU || !example.needsGpu) {
           apply(
               example,
@@ -105,43 +109,44 @@ public class ConformanceTest {
     PCollection<Row> rows =
         pipeline.apply(
             "Rows of " + example.name, Create.of(example.rows()).withRowSchema(example.schema()));
-    Predictions<Row> results = rows.apply("Infer " + example.name, example.inference());
-    results.output().apply("Output of " + example.name, keep(example.name, Prediction::element));
-    results
-        .errors()
-        .apply("Errors of " + example.name, keep(example.name, InferenceError::element));
+    PCollection<InferenceError<Row>> errors;
+    if (example.isTransform) {
+      Transformed<Row> results =
+          rows.apply("Transform " + example.name, example.transform(artifactOf(example)));
+      keep(example, "Output", results.output(), row -> row);
+      errors = results.errors();
+    } else {
+      Predictions<Row> results = rows.apply("Infer " + example.name, example.inference(pipeline));
+      keep(example, "Output", results.output(), Prediction::element);
+      errors = results.errors();
+    }
+    keep(example, "Errors", errors, InferenceError::element);
+  }
+
+  private static <T> void keep(
+      ConformanceCase example,
+      String what,
+      PCollection<T> results,
+      SerializableFunction<T, Row> element) {
+    results.apply(what + " of " + example.name, KeepFn.keeping(example.name, element));
+  }
+
+  private static Path artifactOf(ConformanceCase example) {
+    return FOLDER.getRoot().toPath().resolve(example.name);
   }
 
   /** What the service says to a case; a pipeline that it takes is never run. */
   private static String refusal(ConformanceCase example, Pipeline pipeline) {
     PCollection<Row> rows = pipeline.apply(Create.empty(example.schema()));
+    PTransform<PCollection<Row>, ? extends POutput> transform =
+        example.isTransform
+            ? example.transform(artifactOf(example))
+            : example.inference(pipeline);
     try {
-      rows.apply(example.inference());
+      rows.apply(transform);
       return "it is taken";
     } catch (ExpansionException e) {
       return e.getMessage();
-    }
-  }
-
-  private static <T> ParDo.SingleOutput<T, Void> keep(
-      String name, SerializableFunction<T, Row> element) {
-    return ParDo.of(new KeepFn<>(name, element));
-  }
-
-  private static final class KeepFn<T> extends DoFn<T, Void> {
-    private static final long serialVersionUID = 1L;
-
-    private final String name;
-    private final SerializableFunction<T, Row> element;
-
-    KeepFn(String name, SerializableFunction<T, Row> element) {
-      this.name = name;
-      this.element = element;
-    }
-
-    @ProcessElement
-    public void process(@Element T result) {
-      RESULTS.put(name + " " + element.apply(result).getInt32(ConformanceCase.NUMBER), result);
     }
   }
 
@@ -151,7 +156,7 @@ public class ConformanceTest {
     if (example.refused == null) {
       assertRows();
     } else {
-      String reason = (String) RESULTS.get(example.name);
+      String reason = REFUSALS.get(example.name);
       assertTrue(reason, reason.contains(example.refused));
     }
   }
@@ -159,15 +164,19 @@ public class ConformanceTest {
   private void assertRows() {
     List<Row> rows = example.rows();
     for (int number = 0; number < rows.size(); number++) {
-      Object result = RESULTS.get(example.name + " " + number);
+      Object result = KeepFn.kept(example.name, number);
       assertNotNull("row " + number + " is lost", result);
       JsonNode expected = example.expected.get(number);
       if (expected.has("error")) {
         assertTrue("row " + number + ": " + result, result instanceof InferenceError);
         assertError(expected.get("error"), (InferenceError<?>) result, rows.get(number));
+      } else if (example.isTransform) {
+        assertTrue("row " + number + ": " + result, result instanceof Row);
+        assertTransformed(expected, (Row) result);
       } else {
         assertTrue("row " + number + ": " + result, result instanceof Prediction);
-        assertPrediction(expected, (Prediction<?>) result, rows.get(number));
+        assertValues(expected, ((Prediction<?>) result).values());
+        assertEquals(rows.get(number), ((Prediction<?>) result).element());
       }
     }
   }
@@ -178,16 +187,22 @@ public class ConformanceTest {
     assertEquals(row, error.element());
   }
 
-  private static void assertPrediction(JsonNode expected, Prediction<?> prediction, Row row) {
+  private static void assertTransformed(JsonNode expected, Row row) {
+    Set<String> names = new TreeSet<>(Set.of(KeepFn.NUMBER));
+    expected.fieldNames().forEachRemaining(names::add);
+    assertEquals(names, new TreeSet<>(row.getSchema().getFieldNames()));
+    assertValues(expected, row);
+  }
+
+  private static void assertValues(JsonNode expected, Row row) {
     expected
         .fields()
         .forEachRemaining(
             field -> {
-              Object actual = prediction.values().getValue(field.getKey());
+              Object actual = row.getValue(field.getKey());
               assertTrue(
                   field.getKey() + " is " + actual + "; expected " + field.getValue(),
                   ConformanceCase.equal(field.getValue(), actual));
             });
-    assertEquals(row, prediction.element());
   }
 }

@@ -19,9 +19,6 @@ import java.util.Collection;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
-import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.ConcurrentLinkedQueue;
-import java.util.stream.Collectors;
 import org.apache.beam.sdk.Pipeline;
 import org.apache.beam.sdk.PipelineResult;
 import org.apache.beam.sdk.coders.Coder;
@@ -30,18 +27,13 @@ import org.apache.beam.sdk.metrics.MetricNameFilter;
 import org.apache.beam.sdk.metrics.MetricResult;
 import org.apache.beam.sdk.metrics.MetricsFilter;
 import org.apache.beam.sdk.transforms.Create;
-import org.apache.beam.sdk.transforms.DoFn;
 import org.apache.beam.sdk.transforms.Flatten;
 import org.apache.beam.sdk.transforms.GroupByKey;
-import org.apache.beam.sdk.transforms.ParDo;
-import org.apache.beam.sdk.transforms.SerializableFunction;
 import org.apache.beam.sdk.transforms.Values;
 import org.apache.beam.sdk.transforms.WithKeys;
-import org.apache.beam.sdk.transforms.windowing.BoundedWindow;
 import org.apache.beam.sdk.transforms.windowing.FixedWindows;
 import org.apache.beam.sdk.transforms.windowing.IntervalWindow;
 import org.apache.beam.sdk.transforms.windowing.NonMergingWindowFn;
-import org.apache.beam.sdk.transforms.windowing.PaneInfo;
 import org.apache.beam.sdk.transforms.windowing.Sessions;
 import org.apache.beam.sdk.transforms.windowing.SlidingWindows;
 import org.apache.beam.sdk.transforms.windowing.Window;
@@ -65,13 +57,6 @@ public class WindowsCrossLanguageTest {
   private static final Duration TEN_SECS = Duration.standardSeconds(10);
   private static final int ELEMENTS = 20;
 
-  /**
-   * Element, timestamp, window and pane, by branch, before and after inference. The workers are in
-   * this JVM.
-   */
-  private static final Map<String, Collection<String>> BEFORE = new ConcurrentHashMap<>();
-
-  private static final Map<String, Collection<String>> AFTER = new ConcurrentHashMap<>();
   private static final Map<String, Long> INFERENCES = new TreeMap<>();
 
   /** An element of a type that Beam knows nothing of. */
@@ -131,7 +116,7 @@ public class WindowsCrossLanguageTest {
   }
 
   private static void branch(String name, PCollection<Reading> readings) {
-    readings.apply("Before " + name, ParDo.of(new PlaceFn<>(name, BEFORE, r -> r.value)));
+    readings.apply("Before " + name, PlaceFn.noting("before " + name, r -> r.value));
     PCollection<Prediction<Reading>> output =
         readings
             .apply(
@@ -140,7 +125,7 @@ public class WindowsCrossLanguageTest {
                     .feature(Feature.ofDouble("x", r -> r.value)))
             .output();
     assertEquals(readings.getWindowingStrategy(), output.getWindowingStrategy());
-    output.apply("After " + name, ParDo.of(new PlaceFn<>(name, AFTER, p -> p.getDouble("y"))));
+    output.apply("After " + name, PlaceFn.noting("after " + name, p -> p.getDouble("y")));
   }
 
   private static void countInferences(PipelineResult result) {
@@ -153,37 +138,9 @@ public class WindowsCrossLanguageTest {
     }
   }
 
-  private static final class PlaceFn<T> extends DoFn<T, Void> {
-    private static final long serialVersionUID = 1L;
-    private final String branch;
-    private final boolean before;
-    private final SerializableFunction<T, Double> value;
-
-    PlaceFn(
-        String branch,
-        Map<String, Collection<String>> places,
-        SerializableFunction<T, Double> value) {
-      this.branch = branch;
-      this.before = places == BEFORE;
-      this.value = value;
-    }
-
-    @ProcessElement
-    public void process(
-        @Element T element, @Timestamp Instant timestamp, BoundedWindow window, PaneInfo pane) {
-      (before ? BEFORE : AFTER)
-          .computeIfAbsent(branch, key -> new ConcurrentLinkedQueue<>())
-          .add(value.apply(element) + " at " + timestamp + " in " + window + " " + pane);
-    }
-  }
-
   private static void assertPlacesAreKept(String branch) {
-    assertFalse(BEFORE.get(branch).isEmpty());
-    assertEquals(sorted(BEFORE.get(branch)), sorted(AFTER.get(branch)));
-  }
-
-  private static List<String> sorted(Collection<String> places) {
-    return places.stream().sorted().collect(Collectors.toList());
+    assertFalse(PlaceFn.noted("before " + branch).isEmpty());
+    assertEquals(PlaceFn.noted("before " + branch), PlaceFn.noted("after " + branch));
   }
 
   @Test
@@ -194,7 +151,7 @@ public class WindowsCrossLanguageTest {
   @Test
   public void slidingWindowsSurviveTheRoundTrip() {
     assertPlacesAreKept("sliding");
-    assertEquals(5 * ELEMENTS, AFTER.get("sliding").size());
+    assertEquals(5 * ELEMENTS, PlaceFn.noted("after sliding").size());
   }
 
   @Test

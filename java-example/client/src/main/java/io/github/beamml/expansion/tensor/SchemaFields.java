@@ -19,8 +19,7 @@ public final class SchemaFields {
 
   /**
    * The column that holds a field of this type; none for rows, maps, logical types and other types
-   * that no tensor holds. Arrays get unknown dimensions, which the service takes for numbers and
-   * booleans only: for STRING and BYTES their sizes must be filled in before the column is sent.
+   * that no tensor holds. Arrays get unknown dimensions.
    */
   public static Optional<Field> column(String name, FieldType type) {
     Field.Builder column = Field.newBuilder().setName(name);

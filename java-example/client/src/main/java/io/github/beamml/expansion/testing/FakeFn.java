@@ -9,6 +9,7 @@ import io.github.beamml.expansion.v1.Field;
 import io.github.beamml.expansion.v1.TensorBatchInput;
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.apache.beam.sdk.transforms.DoFn;
@@ -27,6 +28,7 @@ final class FakeFn extends DoFn<byte[], byte[]> {
   private final List<Field> predictions;
   private final SerializableFunction<Row, Row> model;
   private final Map<String, String> modelColumns;
+  private final NewestUri newestUri;
   private final TupleTag<byte[]> output;
   private final TupleTag<byte[]> errors;
 
@@ -35,20 +37,23 @@ final class FakeFn extends DoFn<byte[], byte[]> {
       List<Field> predictions,
       SerializableFunction<Row, Row> model,
       Map<String, String> modelColumns,
+      NewestUri newestUri,
       TupleTag<byte[]> output,
       TupleTag<byte[]> errors) {
     this.input = input;
     this.predictions = predictions;
     this.model = model;
     this.modelColumns = modelColumns;
+    this.newestUri = newestUri;
     this.output = output;
     this.errors = errors;
   }
 
   /** Infers one batch. */
   @ProcessElement
-  public void process(@Element byte[] bytes, MultiOutputReceiver out) {
-    TensorBatchReader batch = new TensorBatchReader(bytes);
+  public void process(ProcessContext context, MultiOutputReceiver out) {
+    TensorBatchReader batch = new TensorBatchReader(context.element());
+    Map<String, String> said = said(context);
     List<Field> kept = keptColumns();
     TensorBatchWriter inferred =
         new TensorBatchWriter(concat(kept, predictions, texts(modelColumns.keySet())));
@@ -65,7 +70,7 @@ final class FakeFn extends DoFn<byte[], byte[]> {
         Row features = features(batch, row);
         stage = "inference";
         Row prediction = model.apply(features);
-        write(inferred, batch, row, kept, prediction.getValues());
+        write(inferred, batch, row, kept, prediction.getValues(), said.values());
       } catch (RuntimeException e) {
         inferred.rollback();
         write(
@@ -73,7 +78,8 @@ final class FakeFn extends DoFn<byte[], byte[]> {
             batch,
             row,
             kept,
-            List.of(stage, e.getClass().getSimpleName(), String.valueOf(e.getMessage())));
+            List.of(stage, e.getClass().getSimpleName(), String.valueOf(e.getMessage())),
+            (stage.equals("decode") ? modelColumns : said).values());
       }
     }
     if (inferred.rows() > 0) {
@@ -82,6 +88,15 @@ final class FakeFn extends DoFn<byte[], byte[]> {
     if (failed.rows() > 0) {
       out.get(errors).output(failed.finish());
     }
+  }
+
+  /** What rows say of the models that they have reached: the first is at the newest uri, if any. */
+  private Map<String, String> said(ProcessContext context) {
+    Map<String, String> said = new LinkedHashMap<>(modelColumns);
+    if (newestUri != null) {
+      said.merge("model_id", newestUri.get(context), (others, first) -> first + others);
+    }
+    return said;
   }
 
   private Row features(TensorBatchReader batch, int row) {
@@ -101,7 +116,8 @@ final class FakeFn extends DoFn<byte[], byte[]> {
       TensorBatchReader batch,
       int row,
       List<Field> kept,
-      List<Object> values) {
+      List<Object> values,
+      Collection<String> said) {
     writer.beginRow();
     int column = 0;
     for (Field field : kept) {
@@ -110,7 +126,7 @@ final class FakeFn extends DoFn<byte[], byte[]> {
     for (Object value : values) {
       RowValues.write(writer.column(column++), value);
     }
-    for (String value : modelColumns.values()) {
+    for (String value : said) {
       RowValues.write(writer.column(column++), value);
     }
     writer.endRow();

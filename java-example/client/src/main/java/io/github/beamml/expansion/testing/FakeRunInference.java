@@ -6,12 +6,12 @@ import io.github.beamml.expansion.Expanders;
 import io.github.beamml.expansion.Models;
 import io.github.beamml.expansion.tensor.SchemaFields;
 import io.github.beamml.expansion.v1.Field;
-import io.github.beamml.expansion.v1.Model;
 import io.github.beamml.expansion.v1.RunInferenceConfig;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.apache.beam.sdk.coders.ByteArrayCoder;
 import org.apache.beam.sdk.schemas.Schema;
@@ -39,7 +39,8 @@ import org.apache.beam.sdk.values.TupleTagList;
  * <p>Models and hooks of the configuration are not run, nor checked: the function gets the features
  * as they are, as a row of one field for each, and returns what would be left after the post hooks.
  * If it throws, its element becomes an error of stage inference; a null feature makes one of stage
- * decode, as in the service where no impute hook fills it in.
+ * decode, as in the service where no impute hook fills it in. Of {@link
+ * io.github.beamml.expansion.RunInference#modelUrisFrom} the newest is each row's model id.
  */
 public final class FakeRunInference implements Expander, AutoCloseable {
 
@@ -74,32 +75,39 @@ public final class FakeRunInference implements Expander, AutoCloseable {
   }
 
   @Override
-  public Expansion expand(RunInferenceConfig config, PCollection<byte[]> batches) {
+  public Expansion expand(
+      RunInferenceConfig config,
+      PCollection<byte[]> batches,
+      Optional<PCollection<String>> modelUris) {
     TupleTag<byte[]> output = new TupleTag<>("output");
     TupleTag<byte[]> errors = new TupleTag<>("errors");
+    NewestUri newest = modelUris.map(NewestUri::of).orElse(null);
     FakeFn fn =
         new FakeFn(
             config.getTensorBatch(),
             columns(),
             model,
-            modelColumns(config.getModel()),
+            modelColumns(config),
+            newest,
             output,
             errors);
+    ParDo.MultiOutput<byte[], byte[]> fake =
+        ParDo.of(fn).withOutputTags(output, TupleTagList.of(errors));
     PCollectionTuple results =
-        batches.apply("Fake", ParDo.of(fn).withOutputTags(output, TupleTagList.of(errors)));
+        batches.apply("Fake", newest == null ? fake : fake.withSideInputs(newest.view()));
     return new Expansion(
         results.get(output).setCoder(ByteArrayCoder.of()),
         results.get(errors).setCoder(ByteArrayCoder.of()),
-        columns());
+        columns(),
+        List.of(),
+        Models.columnsOf(config));
   }
 
-  /** What each row says of the model; a version where models are refreshed, always the same. */
-  private static Map<String, String> modelColumns(Model model) {
+  /** What each row says of the models; a version where models are refreshed, always the same. */
+  private static Map<String, String> modelColumns(RunInferenceConfig config) {
     Map<String, String> columns = new LinkedHashMap<>();
-    columns.put("model_id", Models.idOf(model));
-    if (model.getRefreshIntervalSecs() > 0) {
-      columns.put("model_version", "fake");
-    }
+    Models.columnsOf(config).forEach(column -> columns.put(column, "fake"));
+    columns.put("model_id", Models.idOfAll(config));
     return columns;
   }
 

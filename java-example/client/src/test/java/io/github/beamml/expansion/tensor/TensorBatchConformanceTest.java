@@ -126,6 +126,10 @@ public class TensorBatchConformanceTest {
 
   /** byte[] has no equals of its own. */
   private static Object comparable(Object value) {
+    if (value instanceof List) {
+      return ((List<?>) value)
+          .stream().map(TensorBatchConformanceTest::comparable).collect(Collectors.toList());
+    }
     return value instanceof byte[] ? Base64.getEncoder().encodeToString((byte[]) value) : value;
   }
 }

@@ -1,0 +1,59 @@
+// Licensed under the Apache License, Version 2.0; see LICENSE.
+package io.github.beamml.expansion;
+
+import io.github.beamml.expansion.tensor.ColumnReader;
+import io.github.beamml.expansion.tensor.TensorBatchReader;
+import java.util.Arrays;
+import java.util.HashSet;
+import java.util.Set;
+import org.apache.beam.sdk.schemas.Schema;
+import org.apache.beam.sdk.values.Row;
+
+/** Makes rows of columns that came back, and of what elements have besides. */
+final class RestoreRowsFn<T> extends RestoreFn<Row, Row> {
+
+  private static final long serialVersionUID = 1L;
+
+  private final CarryRow<T> carry;
+  private final Schema schema;
+  private final Set<String> results;
+
+  /**
+   * {@code schema} is that of the rows, {@code results} the columns that are not as they came in;
+   * the others came back or are carried.
+   */
+  RestoreRowsFn(Packing<T, T> packing, CarryRow<T> carry, Schema schema, Set<String> results) {
+    super(packing);
+    this.carry = carry;
+    this.schema = schema;
+    this.results = new HashSet<>(results);
+  }
+
+  @Override
+  Carry.Reader<Row> carried(TensorBatchReader batch) {
+    return carry.restReader();
+  }
+
+  @Override
+  RowFunction<Row, Row> rows(TensorBatchReader batch) {
+    Schema rest = carry.restSchema();
+    int count = schema.getFieldCount();
+    ColumnReader[] columns = new ColumnReader[count];
+    int[] restIndexes = new int[count];
+    for (int i = 0; i < count; i++) {
+      String name = schema.getField(i).getName();
+      if (rest.hasField(name) && !results.contains(name)) {
+        restIndexes[i] = rest.indexOf(name);
+      } else {
+        columns[i] = batch.column(name);
+      }
+    }
+    return (carried, row) -> {
+      Object[] values = new Object[count];
+      for (int i = 0; i < count; i++) {
+        values[i] = columns[i] == null ? carried.getValue(restIndexes[i]) : columns[i].value(row);
+      }
+      return Row.withSchema(schema).attachValues(Arrays.asList(values));
+    };
+  }
+}
