@@ -1,58 +1,48 @@
 #!/usr/bin/env bash
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 #
-# Builds the service image: with Docker where its daemon runs, else with buildah, which needs none.
+# Builds images and prints their sizes: with Docker where its daemon runs, else with buildah, which needs none.
 #
-#   docker/build.sh [IMAGE_NAME] [BUILD_OPTION...]      default name: beam-ml-expansion
+#   docker/build.sh [IMAGE...] [BUILD_OPTION...]     IMAGE: service, worker-cpu (both are the default), worker-gpu, worker-tensorrt,
+#                                                    flex-template
+#   docker/build.sh worker-cpu --build-arg EXTRAS="onnx pytorch"
 #
-# With buildah, IMAGE_STORE is where images are kept (default: build/images). Where no image registry can be reached, the
-# base image is made of Debian's own packages with mmdebstrap; that needs root.
+# They are named beam-ml-expansion (the service) and beam-ml-expansion-worker-cpu and so on, tagged VERSION and latest.
+# With buildah, IMAGE_STORE is where they are kept (default: build/images); commands for podman are in docker/store.sh. Where
+# no registry can be reached, docker/bases.sh makes what the images are built on.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-image=${1:-beam-ml-expansion}
-shift || true
-base=$(sed -n 's/^ARG BASE_IMAGE=//p' docker/service.Dockerfile)
-build=(-t "$image" -f docker/service.Dockerfile "$@")
+images=()
+while [ $# -gt 0 ] && [[ $1 != -* ]]; do images+=("$1"); shift; done
+[ ${#images[@]} -gt 0 ] || images=(service worker-cpu)
+for image in "${images[@]}"; do
+  [ -f "docker/$image.Dockerfile" ] || { echo "error: no image $image; got ${images[*]}; expected" \
+    "$(cd docker && echo *.Dockerfile | sed 's/\.Dockerfile//g')" >&2; exit 1; }
+done
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
 
 if docker info >/dev/null 2>&1; then
-  exec docker build "${build[@]}" .
-fi
-if ! command -v buildah >/dev/null; then
-  echo "error: neither a Docker daemon nor buildah is here; on Debian: apt-get install buildah podman runc mmdebstrap" >&2
-  exit 1
-fi
-
-store=$(realpath -m "${IMAGE_STORE:-build/images}")
-mkdir -p "$store"
-cat > "$store/containers.conf" <<CONF
-[containers]
-# The defaults ask for more than an unprivileged container host may give: "setrlimit: Operation not permitted".
-default_ulimits = ["nofile=$(ulimit -Hn):$(ulimit -Hn)", "nproc=4096:4096"]
-netns = "host"
-log_driver = "k8s-file"
-[engine]
-runtime = "runc"
-cgroup_manager = "cgroupfs"
-events_logger = "file"
-CONF
-# Native overlay: vfs, the default of older versions, copies every layer.
-printf '[storage]\ndriver = "overlay"\ngraphroot = "%s/graph"\nrunroot = "%s/run"\n' "$store" "$store" \
-  > "$store/storage.conf"
-export CONTAINERS_CONF=$store/containers.conf CONTAINERS_STORAGE_CONF=$store/storage.conf
-
-if ! buildah inspect --type image "docker.io/library/$base" >/dev/null 2>&1 \
-    && ! buildah pull --quiet "docker.io/library/$base" 2>/dev/null; then
-  echo "no registry has $base for us; making it of Debian's packages"
-  # With this machine's own certificate authorities, for networks that have some.
-  mmdebstrap --variant=minbase --include=ca-certificates,python3,python3-pip,python3-venv \
-    --customize-hook='ln -s python3 "$1/usr/bin/python"' \
-    --customize-hook='cp /usr/local/share/ca-certificates/*.crt "$1/usr/local/share/ca-certificates/" 2>/dev/null || true' \
-    --customize-hook='chroot "$1" update-ca-certificates' \
-    bookworm - | podman import --quiet --change 'ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt' \
-    --change 'CMD ["python3"]' - "docker.io/library/$base"
+  build() { DOCKER_BUILDKIT=1 docker build "$@" .; }
+  size() { docker image inspect --format '{{.Size}}' "$1"; }
+else
+  # shellcheck source=docker/store.sh
+  . docker/store.sh
+  docker/bases.sh "${images[@]}"
+  # --format docker: OCI images have no HEALTHCHECK. chroot isolation: no privileges of the container host needed.
+  build() {
+    buildah build --quiet --layers --format docker --isolation chroot --network host \
+      --ignorefile "docker/$image.Dockerfile.dockerignore" "$@" . >/dev/null
+  }
+  size() { podman image inspect --format '{{.Size}}' "$1"; }
 fi
 
-# --format docker: OCI images have no HEALTHCHECK. chroot isolation: no privileges of the container host needed.
-buildah bud --layers --format docker --isolation chroot --network host "${build[@]}" .
-echo "run it:  CONTAINERS_CONF=$CONTAINERS_CONF CONTAINERS_STORAGE_CONF=$CONTAINERS_STORAGE_CONF \\"
-echo "         podman run --rm --network host $image"
+for image in "${images[@]}"; do
+  # It holds the Java samples, which are built here.
+  [ "$image" != flex-template ] || gradle -p java-example --console=plain -q -PwithDataflow :samples:installDist
+  name=beam-ml-expansion; [ "$image" = service ] || name+=-$image
+  start=$SECONDS
+  build -t "$name:$version" -t "$name:latest" -f "docker/$image.Dockerfile" \
+    --build-arg VERSION="$version" --build-arg REVISION="$revision" "$@"
+  echo "$name:$version: $(($(size "$name:$version") / 1000000)) MB, built in $((SECONDS - start)) s"
+done
