@@ -6,9 +6,31 @@ import runpy
 import zipfile
 from pathlib import Path
 
+import hypothesis
 import pytest
 
+from expansion.models.runtime import cuda_gpu_count
+
+# No test fails on a clock: machines are slow at times.
+hypothesis.settings.register_profile("any speed", deadline=None)
+hypothesis.settings.load_profile("any speed")
+
 CONFORMANCE = Path(__file__).parent / "conformance"
+
+
+@pytest.hookimpl(tryfirst=True)  # before fixtures are made
+def pytest_runtest_setup(item):
+    """Skips what needs an NVIDIA GPU where there is none: the tests and parameters that are marked with ``gpu``.
+
+    ``pytest.mark.gpu(usable, otherwise)`` skips where ``usable()`` is false as well, and says ``otherwise``: it is for
+    whether the framework can use the GPU, and is asked in the test's own process, only where there is one.
+    """
+    for mark in item.iter_markers("gpu"):
+        if not cuda_gpu_count():
+            pytest.skip("no NVIDIA GPU on this machine")
+        usable, otherwise = mark.args or (lambda: True, "")
+        if not usable():
+            pytest.skip(otherwise)
 
 
 @pytest.fixture(scope="session")
@@ -65,6 +87,17 @@ def object_store():
 
     objects = {}
 
+    class Writing(io.BytesIO):
+        """An object that is there when it is closed."""
+
+        def __init__(self, path):
+            super().__init__()
+            self._path = path
+
+        def close(self):
+            objects[self._path] = self.getvalue()
+            super().close()
+
     class ObjectStore(FileSystem):
         @classmethod
         def scheme(cls):
@@ -81,10 +114,49 @@ def object_store():
                 raise FileNotFoundError(path)
             return io.BytesIO(objects[path])
 
+        def create(self, path, mime_type="", compression_type=""):
+            return Writing(path)
+
         def exists(self, path):
             return path in objects
 
-        join = split = mkdirs = create = copy = rename = size = last_updated = metadata = delete = None
+        def delete(self, paths):
+            for path in paths:
+                del objects[path]
+
+        join = split = mkdirs = copy = rename = size = last_updated = metadata = None
 
     yield objects
     assert ObjectStore  # Beam finds it for as long as something refers to it
+
+
+@pytest.fixture
+def write_artifact():
+    """Writes an artifact of MLTransform that scales age from [0, 10] and knows the words b and a of city.
+
+    Its arguments: where; words, the most frequent first; the largest age; whether to overwrite. Returns its SHA-256.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    from expansion.contract.fields import Field
+    from expansion.operations.manifest import LearnedByOne, Manifest
+    from expansion.operations.statistic import Vocabulary
+    from expansion.transforms.artifact import write_manifest, write_vocabulary
+
+    def write(location, words=(b"b", b"a"), largest=10.0, overwrite=False):
+        counts = np.arange(len(words), 0, -1)
+        vocabulary = write_vocabulary(location, [Vocabulary(pa.array(words, pa.binary()), counts)])
+        age, city = Field("age", "FP64"), Field("city", "STRING")
+        operations = (
+            LearnedByOne({"scale_to_01": {"columns": ["age"]}}, {"age.range": {"min": 0.0, "max": largest}}, {}),
+            LearnedByOne(
+                {"compute_and_apply_vocabulary": {"columns": ["city"], "outputs": ["index"]}},
+                {},
+                {"city.vocabulary": vocabulary},
+            ),
+        )
+        manifest = Manifest((age, city), operations, (age, city, Field("index", "INT64")))
+        return write_manifest(location, manifest, overwrite)
+
+    return write

@@ -18,14 +18,14 @@ part() { # part NAME COMMAND... : runs it, says how long it took, remembers if i
   printf '== %s: %d s\n' "$name" $((SECONDS - start))
 }
 
-part "Python unit tests" pytest -q -m "not runner and not soak and not framework" --junitxml="$reports/python-unit.xml"
+part "Python unit tests" pytest -q -n auto -m "not runner and not image and not soak and not framework" --junitxml="$reports/python-unit.xml"
 part "lint" make --no-print-directory lint
 for file in $(grep -l 'pytest.mark.framework' -r tests --include='test_*.py' | sort); do
-  part "$(basename "$file" .py)" pytest -q -m framework "$file" --junitxml="$reports/$(basename "$file" .py).xml"
+  part "$(basename "$file" .py)" pytest -q -m "framework and not soak" "$file" --junitxml="$reports/$(basename "$file" .py).xml"
 done
 part "models of the conformance cases" python tests/conformance/make_models.py build/conformance
-part "Java tests" gradle -p java-example --console=plain -q cleanTest test
-part "real services, and pipelines on real runners" pytest -q -m runner --junitxml="$reports/python-runner.xml"
+part "Java tests" gradle -p java-example --console=plain -q cleanTest test :samples:installDist
+part "real services, and pipelines on real runners" pytest -q -n auto --dist loadfile --max-worker-restart=0 -m runner --junitxml="$reports/python-runner.xml"
 part "summary" python tests/summary.py "$reports" java-example
 
 if [ ${#failed[@]} -gt 0 ]; then printf 'FAILED: %s\n' "${failed[@]}"; exit 1; fi

@@ -9,7 +9,14 @@ import xml.etree.ElementTree as ET  # reports that our own tools wrote
 from pathlib import Path
 
 # A test is cross-language if it sends a pipeline from Java through the Python service, whichever side starts it.
-CROSS_LANGUAGE = ("cross_language", "CrossLanguage", "ConformanceTest", "test_images", "test_sentences")
+CROSS_LANGUAGE = (
+    "cross_language",
+    "CrossLanguage",
+    "ConformanceTest",
+    "test_images",
+    "test_sentences",
+    "test_worker_image",
+)
 
 
 def main(reports: Path, java_project: Path) -> int:
@@ -34,7 +41,8 @@ def main(reports: Path, java_project: Path) -> int:
         for case in cases:
             print(f"  {case.get('classname')} {case.get('name')}")
     for kind, count in counts.items():
-        print(f"{kind:15} {count['passed']:5} passed {count['failed']:4} failed {count['skipped']:4} skipped")
+        if any(count.values()):
+            print(f"{kind:15} {count['passed']:5} passed {count['failed']:4} failed {count['skipped']:4} skipped")
     total = {key: sum(count[key] for count in counts.values()) for key in ("passed", "failed", "skipped")}
     print(f"{total['passed']} passed, {total['failed']} failed, {total['skipped']} skipped")
     return total["failed"]

@@ -4,7 +4,7 @@ import os
 import pytest
 
 from expansion.errors import ConfigError, SystemicError
-from expansion.files import local_copy, looks_like, open_on_host, read_on_worker
+from expansion.files import find_in, local_copy, looks_like, open_on_host, read_on_worker
 
 
 def problem_of(uri):
@@ -106,3 +106,16 @@ def test_an_unknown_filesystem_is_a_problem():
 def test_the_first_bytes_tell_what_a_file_may_be(head, guess):
     assert guess in looks_like(head)
     assert bool(guess) == bool(looks_like(head))
+
+
+@pytest.mark.parametrize("form", ["{0}", "{0}/", "file://{0}", "objects://bucket/[a]"])
+def test_files_are_found_by_a_pattern_of_their_paths_below_a_directory(tmp_path, object_store, form):
+    object_store.clear()
+    folder = tmp_path / "[a]"  # which is no pattern
+    for name in ("x/graph", "y/graph", "y/z/graph", "graph"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+        object_store[f"objects://bucket/[a]/{name}"] = b""
+    root = form.format(folder).removeprefix("file://").rstrip("/")
+    assert find_in(form.format(folder), "*/graph") == [f"{root}/x/graph", f"{root}/y/graph"]
+    assert find_in(form.format(tmp_path / "nothing") if "{0}" in form else "objects://other", "*/graph") == []

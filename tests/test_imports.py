@@ -32,15 +32,27 @@ def test_a_class_and_a_class_within_it_are_found(package):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("no_such_package.Model", "there is no module 'no_such_package' on this worker; install the package"),
+        (
+            "no_such_package.Model",
+            "there is no module 'no_such_package' on this worker; install the package that has it on",
+        ),
         ("own_package.absent.Model", "own_package has no absent.Model on this worker"),
         ("own_package.good.Model", "own_package.good has no Model on this worker"),
-        ("own_package.needy.Model", "No module named 'not_installed_anywhere'; install what it needs on the workers"),
+        (
+            "own_package.needy.Model",
+            "No module named 'not_installed_anywhere'; install what it needs on the workers, or have",
+        ),
         ("own_package.broken.Model", "can't import own_package.broken: ZeroDivisionError"),
     ],
 )
 def test_what_can_not_be_imported_is_systemic_and_says_why(package, name, reason):
     with pytest.raises(SystemicError, match=reason):
+        imports.import_name(name)
+
+
+@pytest.mark.parametrize("name", ["no_such_package.Model", "own_package.needy.Model"])
+def test_what_is_not_installed_on_a_worker_can_be_brought_by_the_service(package, name):
+    with pytest.raises(SystemicError, match=r"or have the service bring its wheel: serve --worker-package FILE\.whl$"):
         imports.import_name(name)
 
 
@@ -62,3 +74,10 @@ def test_a_name_that_is_not_dotted_is_a_problem(name):
 
 def test_a_dotted_name_is_no_problem():
     assert list(imports.check_name("p", "a.b.C")) == []
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "9" * 10_000, '{"a":' * 100_000], ids=["deep", "digits", "object"])
+def test_json_that_is_too_deep_or_has_too_many_digits_is_a_problem_as_any_other(text):
+    (problem,) = imports.check_arguments("arguments", {"x": text})
+    assert problem.path == "arguments.x"
+    assert "expected JSON" in problem.message

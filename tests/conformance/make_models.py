@@ -6,8 +6,10 @@ Those of large frameworks are written by FRAMEWORK_models.py beside this file, e
 Usage: python tests/conformance/make_models.py DIRECTORY
 """
 
+import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +27,14 @@ def main(directory: Path, *, large_frameworks: bool = True) -> None:
     _identity(directory / "identity_int64.onnx", TensorProto.INT64, ["batch", "size"])
     _identity(directory / "identity_string.onnx", TensorProto.STRING, ["batch"])
     _double(directory / "double_scalar.onnx")
+    _slope(directory / "slope.onnx")
     _sum_and_difference(directory / "sum_and_difference.onnx")
     _sign(directory / "sign.skops")
     for name, part in (("sum_and_difference.onnx", "truncated.onnx"), ("sign.skops", "truncated.skops")):
         content = (directory / name).read_bytes()
         (directory / part).write_bytes(content[: len(content) // 2])
+    # As the first release of MLTransform wrote it: those after it read it, too.
+    shutil.copytree(Path(__file__).with_name("artifact"), directory / "artifact", dirs_exist_ok=True)
     if large_frameworks:
         _large_frameworks(directory)
 
@@ -56,6 +61,13 @@ def _double(path: Path) -> None:
     _save(path, [helper.make_node("Add", ["x", "x"], ["y"])], {"x": scalar}, {"y": scalar})
 
 
+def _slope(path: Path) -> None:
+    """x FP32 → y FP32, 12345 times as much: a model to train, by writing another number in its place."""
+    scalar = (TensorProto.FLOAT, ["batch"])
+    slope = helper.make_tensor("slope", TensorProto.FLOAT, [], [12345.0])
+    _save(path, [helper.make_node("Mul", ["x", "slope"], ["y"])], {"x": scalar}, {"y": scalar}, [slope])
+
+
 def _sum_and_difference(path: Path) -> None:
     """a, b FP32 → sum, difference FP32."""
     nodes = [helper.make_node("Add", ["a", "b"], ["sum"]), helper.make_node("Sub", ["a", "b"], ["difference"])]
@@ -63,12 +75,13 @@ def _sum_and_difference(path: Path) -> None:
     _save(path, nodes, {"a": scalar, "b": scalar}, {"sum": scalar, "difference": scalar})
 
 
-def _save(path: Path, nodes: list, inputs: dict, outputs: dict) -> None:
+def _save(path: Path, nodes: list, inputs: dict, outputs: dict, constants: Sequence[TensorProto] = ()) -> None:
     graph = helper.make_graph(
         nodes,
         path.stem,
         [helper.make_tensor_value_info(name, *kind) for name, kind in inputs.items()],
         [helper.make_tensor_value_info(name, *kind) for name, kind in outputs.items()],
+        constants,
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
 

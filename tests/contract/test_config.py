@@ -2,12 +2,17 @@
 """The funnel: every form of a configuration becomes the same message, and nothing in it is ignored."""
 
 import json
+from functools import partial
 
 import pytest
 
 from expansion.contract import config
 from expansion.contract._gen.run_inference_pb2 import RunInferenceConfig
-from expansion.contract.config import parse_mapping, parse_proto, parse_text
+from expansion.contract.config import Parsed, parse, to_mapping
+
+parse_mapping = partial(config.parse_mapping, RunInferenceConfig)
+parse_proto = partial(config.parse_proto, RunInferenceConfig)
+parse_text = partial(config.parse_text, RunInferenceConfig)
 
 YAML = """
 model:
@@ -40,9 +45,16 @@ def test_yaml_json_mapping_and_proto_bytes_give_the_same_message():
     assert message.model.onnx.uri == "m.onnx"
     assert message.pre_hooks[0].scale.affine.factor == 2.0
     assert not message.HasField("error_handling")
-    assert parse_text(YAML) == (message, [])
-    assert parse_text(json.dumps(MAPPING)) == (message, [])
-    assert parse_proto(message.SerializeToString()) == (message, [])
+    for source in (YAML, json.dumps(MAPPING), MAPPING, message, message.SerializeToString()):
+        assert parse(RunInferenceConfig, source) == Parsed(message, [])
+
+
+def test_a_mapping_made_of_a_message_is_read_as_that_message():
+    message = parse_mapping(MAPPING).config
+    mapping = to_mapping(message)
+    assert mapping["pre_hooks"][0] == {"scale": {"columns": ["a"], "affine": {"factor": 2.0}}}
+    assert mapping["pre_hooks"][1] == {"rename": {"columns": {"a": "b"}}}
+    assert parse_mapping(json.loads(json.dumps(mapping))).config == message
 
 
 def test_json_text_keeps_json_numbers_such_as_1e_minus_3():
@@ -122,3 +134,12 @@ def test_every_type_of_field_in_the_contract_can_be_read():
                 yield from scalars(field.message_type)
 
     assert set(scalars(RunInferenceConfig.DESCRIPTOR)) <= set(config._EXPECTED)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, "9" * 10_000, '{"model": ' * 100_000], ids=["deep", "digits", "object"]
+)
+def test_text_that_is_too_deep_or_has_too_many_digits_is_refused_in_one_line(text):
+    (problem,) = parse(RunInferenceConfig, text).problems
+    assert "\n" not in problem.message
+    assert len(problem.message) < 1000

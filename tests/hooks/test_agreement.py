@@ -19,8 +19,10 @@ from expansion.contract._gen import hook_pb2
 from expansion.contract.fields import DATATYPES, NUMPY_DTYPES, Field
 from expansion.errors import BadRows, ConfigError
 from expansion.hooks import NAMES, build, module_of, operation
+from expansion.operations.manifest import LearnedByOne, Manifest
 from expansion.tensors.arrays import fits
-from expansion.tensors.columns import Blobs, Columns, Dense, Ragged
+from expansion.tensors.columns import Blobs, Columns, Dense, Ragged, RaggedBlobs
+from expansion.transforms.artifact import write_manifest
 
 
 def image_file(width, height):
@@ -36,6 +38,22 @@ def words():
     atexit.register(shutil.rmtree, folder)
     runpy.run_path(str(Path(__file__).parents[1] / "conformance/tokenizer_models.py"))["write"](folder)
     return str(folder / "words.json")
+
+
+@functools.cache
+def features(datatype, rank):
+    """The directory of an artifact that scales column a and says which interval it was in."""
+    folder = tempfile.mkdtemp(prefix="beam-ml-expansion-")
+    atexit.register(shutil.rmtree, folder)
+    shape = (-1,) * rank
+    before, scaled = Field("a", datatype, shape), Field("a", "FP64" if datatype == "FP64" else "FP32", shape)
+    operations = (
+        LearnedByOne({"apply_buckets": {"columns": ["a"], "boundaries": [1], "outputs": ["interval"]}}, {}, {}),
+        LearnedByOne({"scale_to_01": {"columns": ["a"]}}, {"a.range": {"min": 0, "max": 2}}, {}),
+    )
+    after = (scaled, Field("interval", "INT64", shape))
+    write_manifest(folder, Manifest((before,), operations, after), overwrite=False)
+    return folder
 
 
 SOURCE = """
@@ -121,6 +139,11 @@ CONFIGS = {
         ids_output=outputs,
         type_ids_output=st.sampled_from(("", "types")),
     ),
+    "ml_transform": st.builds(
+        lambda datatype, rank: {"read_artifact_location": features(datatype, rank)},
+        st.sampled_from(("FP16", "FP32", "FP64")),
+        st.sampled_from((1, 2)),
+    ),
     "decode_tokens": st.builds(dict, column=names, uri=st.builds(words), output=outputs),
     "custom": st.builds(
         dict,
@@ -168,9 +191,14 @@ def columns(draw):
 @st.composite
 def column(draw, rows, random):
     shape = draw(st.lists(sizes, max_size=2))
-    kind = draw(st.sampled_from(("dense", "dense", "ragged", "strings", "images")))
+    kind = draw(st.sampled_from(("dense", "dense", "ragged", "strings", "words", "images")))
     if kind == "images":
         return Blobs.of("BYTES", [IMAGES[index] for index in random.integers(0, len(IMAGES), rows)], rows)
+    if kind == "words":
+        rank = draw(st.integers(1, 2))
+        shapes = [random.integers(0, 3, rank) for _ in range(rows)]
+        elements = [str(text) for text in random.choice(TEXTS, sum(int(np.prod(each)) for each in shapes))]
+        return RaggedBlobs("STRING", Blobs.of("STRING", elements, 1).array, np.array(shapes, np.int32))
     if kind == "strings":
         elements = [str(text) for text in random.choice(TEXTS, int(np.prod([rows, *shape])))]
         return Blobs.of("STRING", elements, rows, tuple(shape))

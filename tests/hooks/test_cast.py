@@ -5,7 +5,7 @@ import pytest
 from expansion.contract._gen.hook_pb2 import Cast
 from expansion.contract.fields import Field
 from expansion.errors import BadRows
-from expansion.tensors.columns import Blobs, Ragged
+from expansion.tensors.columns import Blobs, Ragged, RaggedBlobs
 
 
 def strings(*elements, shape=()):
@@ -140,3 +140,11 @@ def test_numbers_do_not_become_strings_nor_bytes_numbers(problems):
         "columns[0]: column 'b' is BYTES, which does not convert to FP32; expected a number, or a STRING to convert to "
         "a number"
     ]
+
+
+def test_texts_of_unequal_number_become_numbers_of_their_shapes(apply):
+    x = RaggedBlobs.of_rows("STRING", [["1", "2"], [], ["3"]], 1)
+    assert apply(Cast(columns=["x"], datatype="INT32"), x=x)["x"].to_rows() == [[1, 2], [], [3]]
+    with pytest.raises(BadRows) as raised:
+        apply(Cast(columns=["x"], datatype="INT32"), x=RaggedBlobs.of_rows("STRING", [["1"], [], ["3", "x"]], 1))
+    assert raised.value.messages == {2: "column 'x' is 'x', which is not a number of INT32"}

@@ -9,7 +9,7 @@ from expansion.contract._gen.hook_pb2 import Hash
 from expansion.contract.fields import Field
 from expansion.errors import SystemicError
 from expansion.hooks import hash as hash_hook
-from expansion.tensors.columns import Blobs, Ragged
+from expansion.tensors.columns import Blobs, Ragged, RaggedBlobs
 
 # What tf.strings.to_hash_bucket_fast says, of 1000 buckets and of as many as there can be.
 BUCKETS = {
@@ -73,3 +73,10 @@ def test_impossible_messages_are_problems(problems):
         "columns[0]: column 'x' is FP32; expected STRING, BYTES or an integer datatype",
         "columns[1]: column 'y' is BOOL; expected STRING, BYTES or an integer datatype",
     ]
+
+
+def test_texts_of_unequal_number_keep_their_shapes(apply):
+    x = RaggedBlobs.of_rows("STRING", [["a", "b"], [], ["b"]], 1)
+    rows = apply(Hash(columns=["x"], buckets=1000), x=x)["x"].to_rows()
+    assert [len(row) for row in rows] == [2, 0, 1]
+    assert rows[0][1] == rows[2][0] != rows[0][0]

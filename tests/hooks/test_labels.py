@@ -8,6 +8,7 @@ from expansion.contract._gen.hook_pb2 import Labels
 from expansion.contract.fields import Field
 from expansion.errors import BadRows, SystemicError
 from expansion.hooks import labels
+from expansion.tensors.columns import Ragged
 
 
 def test_class_indices_become_names(apply):
@@ -80,3 +81,9 @@ def test_impossible_messages_are_problems(problems):
     assert problems(Labels(column="x", labels=["a"]), x=Field("x", "FP32")) == [
         "column: column 'x' is FP32; expected an integer datatype"
     ]
+
+
+def test_indices_of_rows_of_unequal_length_become_names_of_them(apply):
+    x = Ragged.of_rows([np.array([1, 0]), np.array([2])], np.int64, 1)
+    after = apply(Labels(column="x", labels=["zero", "one", "two"]), x=x)
+    assert after["x"].to_rows() == [["one", "zero"], ["two"]]

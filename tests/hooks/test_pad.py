@@ -5,7 +5,7 @@ import pytest
 from expansion.contract._gen.hook_pb2 import Pad
 from expansion.contract.fields import Field
 from expansion.errors import BadRows
-from expansion.tensors.columns import Blobs, Dense, Ragged
+from expansion.tensors.columns import Blobs, Dense, Ragged, RaggedBlobs
 
 
 def ragged(*rows, dtype=np.int64, rank=1):
@@ -127,4 +127,17 @@ def test_a_mask_is_along_the_axis_that_is_padded_and_is_there_where_nothing_is(a
 def test_a_mask_in_place_of_what_is_padded_is_a_problem(problems):
     assert problems(Pad(columns=["x"], longest=True, mask_output="x")) == [
         "mask_output: column 'x' is padded itself; give the mask another name"
+    ]
+
+
+def test_texts_of_unequal_number_are_padded_with_empty_ones(apply):
+    x = RaggedBlobs.of_rows("STRING", [["a", "b"], [], ["c"]], 1)
+    after = apply(Pad(columns=["x"], longest=True, mask_output="mask"), x=x)
+    assert after["x"].to_rows() == [["a", "b"], ["", ""], ["c", ""]]
+    assert after["mask"].to_rows() == [[1, 1], [0, 0], [1, 0]]
+    assert isinstance(after["x"], Blobs)
+    nested = RaggedBlobs.of_rows("BYTES", [[[b"a", b"b"]], [[b"c"], [b"d"]]], 2)
+    assert apply(Pad(columns=["x"], length=2), x=nested)["x"].to_rows() == [
+        [[b"a", b"b"], [b"", b""]],
+        [[b"c"], [b"d"]],
     ]

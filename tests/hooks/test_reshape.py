@@ -5,7 +5,7 @@ import pytest
 from expansion.contract._gen.hook_pb2 import Reshape
 from expansion.contract.fields import Field
 from expansion.errors import BadRows
-from expansion.tensors.columns import Blobs, Ragged
+from expansion.tensors.columns import Blobs, Ragged, RaggedBlobs
 
 
 def ragged(*rows):
@@ -91,3 +91,11 @@ def test_an_impossible_shape_is_a_problem(problems):
         "shape[1]: got -2; expected 1 or more, or -1 for what is left",
         "shape: got [0, -2, -1, -1]; expected -1 at most once",
     ]
+
+
+def test_texts_of_unequal_shape_are_reshaped_like_numbers(apply):
+    x = RaggedBlobs.of_rows("STRING", [[["a", "b"]], [["c"], ["d"]]], 2)
+    flat = apply(Reshape(column="x", shape=[2]), x=x)["x"]
+    assert (flat.shape, flat.to_rows()) == ((2,), [["a", "b"], ["c", "d"]])
+    x = RaggedBlobs.of_rows("STRING", [["a", "b"], ["c", "d", "e", "f"]], 1)
+    assert apply(Reshape(column="x", shape=[-1, 2]), x=x)["x"].to_rows() == [[["a", "b"]], [["c", "d"], ["e", "f"]]]

@@ -1,5 +1,6 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 import datetime
+import json
 import shutil
 
 import numpy as np
@@ -82,14 +83,15 @@ def onnx_file(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory):
-    """The paths of a key and of its own certificate, for servers on loopback and one of Google's names."""
+    """The paths of a key and of its own certificate, for servers on loopback and names of providers of models."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
     folder, now = tmp_path_factory.mktemp("tls"), datetime.datetime.now(datetime.timezone.utc)
     key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name.from_rfc4514_string("CN=test")
-    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.DNSName("test-aiplatform.googleapis.com")])
+    hosts = ("localhost", "test-aiplatform.googleapis.com", "api.openai.com", "router.huggingface.co")
+    names = x509.SubjectAlternativeName(list(map(x509.DNSName, hosts)))
     builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
     builder = builder.not_valid_before(now - datetime.timedelta(days=1))
     builder = builder.not_valid_after(now + datetime.timedelta(days=1))
@@ -100,6 +102,24 @@ def certificate(tmp_path_factory):
     (folder / "key.pem").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
     (folder / "chain.pem").write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(pem))
     return folder / "key.pem", folder / "chain.pem"
+
+
+@pytest.fixture
+def service_account(tmp_path):
+    """Writes the credentials of a service account, whose tokens a server gives out, and returns their path."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    def service_account(token_uri):
+        key = rsa.generate_private_key(65537, 2048).private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        account = {"type": "service_account", "client_email": "worker@test", "private_key": key.decode()}
+        path = tmp_path / "credentials.json"
+        path.write_text(json.dumps({**account, "token_uri": token_uri, "project_id": "my-project"}))
+        return path
+
+    return service_account
 
 
 @pytest.fixture

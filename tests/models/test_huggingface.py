@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from expansion.contract._gen.model_pb2 import HuggingFaceModel, Model
-from expansion.errors import BadRows, SystemicError
+from expansion.errors import BadRows, DeviceFailed, SystemicError
 from expansion.models import huggingface
 from expansion.models.huggingface_texts import inference
 from expansion.models.runtime import Runtime
@@ -34,6 +34,12 @@ TEXTS = [
     "un known ünï\0",
 ]
 LABELS = {0: "bad", 1: "fair", 2: "göod"}
+
+
+def uses_cuda():
+    import torch
+
+    return torch.cuda.is_available()
 
 
 @pytest.fixture(scope="session")
@@ -414,19 +420,12 @@ def test_models_of_the_hub_are_read_from_its_cache_and_missing_ones_are_systemic
 
 
 def test_a_gpu_that_is_not_there_is_refused(classifier):
-    import torch
-
-    if torch.cuda.is_available():
-        pytest.skip("this machine has a GPU")
-    with pytest.raises(SystemicError, match=r"device is 'cuda', and this worker has no GPU\(s\)"):
-        build(classifier, "text-classification", Runtime(device="cuda"))
+    with pytest.raises(SystemicError, match=r"device is 'cuda:99', and this worker has (no GPU|\d+ GPU\(s\))"):
+        build(classifier, "text-classification", Runtime(device="cuda:99"))
 
 
+@pytest.mark.gpu(uses_cuda, "PyTorch can't use the GPU")
 def test_results_of_a_gpu_are_those_of_the_cpu(classifier, image_classifier, generator):
-    import torch
-
-    if not torch.cuda.is_available():
-        pytest.skip("this machine has no GPU")
     images = [image((40, 50)), image((9, 70))]
     for directory, task, *rows in (
         (MINILM, "sentence-embedding", TEXTS),
@@ -473,7 +472,7 @@ def test_a_directory_may_be_overwritten_while_its_model_is_in_use_and_is_then_re
     [
         ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", MemoryError),
         ("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes", MemoryError),
-        ("CUDA error: device-side assert triggered", SystemicError),
+        ("CUDA error: device-side assert triggered", DeviceFailed),
         ("The size of tensor a (2) must match the size of tensor b (3)", RuntimeError),
     ],
 )

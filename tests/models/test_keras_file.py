@@ -151,10 +151,10 @@ def test_only_a_keras_file_needs_the_operators_permission():
         (b"\x89HDF\r\n\x1a\n", "it looks like an HDF5 file"),
         (b"PK\x03\x04 and nothing else", "it is a damaged zip file, or a part of one"),
         ({"other": "x"}, "it is a zip file without config.json"),
-        ({"config.json": "{"}, "its config.json is no JSON"),
-        ({"config.json": "[" * 100_000}, "its config.json is no JSON"),
+        ({"config.json": "{"}, "its 'config.json' is no JSON"),
+        ({"config.json": "[" * 100_000}, "its 'config.json' is no JSON"),
         ({"config.json": "[]"}, "its config.json describes no model"),
-        ({"config.json": " " * (17 << 20)}, "its config.json has more than 16777216 bytes"),
+        ({"config.json": " " * (17 << 20)}, "its 'config.json' has 17825792 bytes; at most 16777216 are read"),
     ],
 )
 def test_a_file_that_is_no_keras_file_is_refused_with_the_reason(tmp_path, files, reason):

@@ -2,6 +2,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
@@ -11,14 +12,15 @@ from expansion.contract._gen.model_pb2 import OnnxModel
 from expansion.errors import SystemicError
 from expansion.models import onnx, onnx_session
 from expansion.models.onnx_session import choose_providers, make_session
-from expansion.models.runtime import Runtime, cuda_gpu_count
+from expansion.models.runtime import GET_A_GPU, Runtime
 
 CPU = ["CPUExecutionProvider"]
 CUDA = ["CUDAExecutionProvider", "CPUExecutionProvider"]
 TENSORRT = ["TensorrtExecutionProvider", *CUDA]
 
-HAS_CUDA = bool(cuda_gpu_count()) and "CUDAExecutionProvider" in onnxruntime.get_available_providers()
-needs_gpu = pytest.mark.skipif(not HAS_CUDA, reason="no NVIDIA GPU on this machine, or no onnxruntime-gpu")
+
+def uses_cuda():
+    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
 
 
 @pytest.fixture(scope="module")
@@ -99,15 +101,41 @@ def test_a_provider_that_this_onnxruntime_lacks_is_refused_with_those_that_it_ha
     with pytest.raises(SystemicError) as raised:
         onnx.build(OnnxModel(uri=doubled, providers=["DmlExecutionProvider", "CPUExecutionProvider"]))
     assert "onnxruntime has no DmlExecutionProvider, only " in str(raised.value)
-    assert "CPUExecutionProvider; install the package that has it (onnxruntime-gpu in place of" in str(raised.value)
+    assert "CPUExecutionProvider" in str(raised.value)
+    assert "; install the package that has it (onnxruntime-gpu in place of" in str(raised.value)
 
 
 def test_providers_that_onnx_runtime_went_on_without_are_said(caplog):
-    onnx_session._check_started(CUDA, CPU, Runtime())
-    assert "can't start CUDAExecutionProvider; install the CUDA, cuDNN" in caplog.text
-    assert caplog.text.rstrip().endswith("The model runs on CPUExecutionProvider")
-    with pytest.raises(SystemicError, match="can't start CUDAExecutionProvider"):
-        onnx_session._check_started(CUDA, CPU, Runtime("cuda"))
+    onnx_session._check_started("m.onnx", CUDA, CPU, Runtime(), gpu_count=1)
+    assert "m.onnx runs on CPUExecutionProvider. ONNX Runtime can't start CUDAExecutionProvider: install" in caplog.text
+    with pytest.raises(SystemicError, match="can't start CUDAExecutionProvider: install the CUDA, cuDNN"):
+        onnx_session._check_started("m.onnx", CUDA, CPU, Runtime("cuda"), gpu_count=1)
+
+
+def test_a_provider_of_gpus_on_a_worker_without_one_says_where_there_are_gpus(caplog):
+    onnx_session._check_started("m.onnx", CUDA, CPU, Runtime(), gpu_count=0)
+    [record] = caplog.records
+    assert record.getMessage() == (
+        "m.onnx runs on CPUExecutionProvider. ONNX Runtime can't start CUDAExecutionProvider: this worker has no GPU "
+        f"that CUDA shows; {GET_A_GPU}; or leave providers out"
+    )
+
+
+def test_the_libraries_of_cuda_are_loaded_before_a_session_that_uses_them_and_not_for_others(doubled, monkeypatch):
+    done = []
+
+    def made(path, options, providers):
+        done.append([name for name, _ in providers])
+        return SimpleNamespace(get_providers=lambda: done[-1])
+
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: done.append("loaded"), raising=False)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: CUDA)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", made)
+    for gpus, expected in ((0, [CPU]), (1, ["loaded", CUDA])):
+        monkeypatch.setattr(onnx_session, "cuda_gpu_count", lambda gpus=gpus: gpus)
+        session(doubled)
+        assert done == expected
+        done.clear()
 
 
 def test_a_named_provider_runs_the_model(doubled, columns):
@@ -149,7 +177,7 @@ def test_the_host_checks_a_session_without_importing_onnx_runtime():
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-@needs_gpu
+@pytest.mark.gpu(uses_cuda, "onnxruntime-gpu is not installed")
 def test_predictions_of_a_gpu_are_those_of_the_cpu(doubled, columns):
     x = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
     on_gpu = onnx.build(OnnxModel(uri=doubled), Runtime("cuda")).run({"x": columns(x=x)}, ["y"])["y"].values

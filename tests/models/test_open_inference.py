@@ -316,13 +316,11 @@ def test_a_dead_server_is_asked_three_times_a_batch(serve, code):
 def test_a_server_that_does_not_answer_in_time_is_asked_again(serve):
     def infer(request):
         if len(server.requests) == 1:
-            time.sleep(3)
+            time.sleep(6)
         return echo(request)
 
     server = serve(infer)
-    start = time.monotonic()
-    run(open_inference.build(config(server.uri(), timeout_secs=0.5)), matrix(2))
-    assert 0.5 <= time.monotonic() - start < 3
+    run(open_inference.build(config(server.uri(), timeout_secs=2)), matrix(2))
     assert len(server.requests) == 2
 
 
@@ -335,7 +333,7 @@ def test_a_server_that_comes_back_within_an_attempt_goes_on(serve):
     back.start()
     start = time.monotonic()
     np.testing.assert_array_equal(run(model, matrix(3)).values, matrix(3).values)
-    assert 1.4 < time.monotonic() - start < 5
+    assert time.monotonic() - start > 1.4
     back.join()
 
 
@@ -346,7 +344,7 @@ def test_a_server_that_is_gone_costs_so_many_attempts_and_no_more(serve):
     start = time.monotonic()
     with pytest.raises(SystemicError, match=r"failed 3 time\(s\)"):
         run(model, matrix(2))
-    assert 0.6 < time.monotonic() - start < 2  # the first attempt does not wait for the server
+    assert time.monotonic() - start > 0.6
 
 
 def test_a_server_that_says_when_to_come_back_is_obeyed(serve):
@@ -357,7 +355,7 @@ def test_a_server_that_says_when_to_come_back_is_obeyed(serve):
     server = serve(failing(Failure(CODE.RESOURCE_EXHAUSTED, "quota", status)))
     start = time.monotonic()
     run(open_inference.build(config(server.uri())), matrix(2))
-    assert 0.7 <= time.monotonic() - start < 2
+    assert time.monotonic() - start >= 0.7
 
 
 @pytest.mark.parametrize("code", [CODE.UNAUTHENTICATED, CODE.PERMISSION_DENIED, CODE.UNIMPLEMENTED])
@@ -469,13 +467,12 @@ def test_a_text_that_is_no_utf8_is_a_row_error(serve):
 
 
 def test_several_threads_call_at_once(serve):
-    server = serve(lambda request: (time.sleep(0.2), echo(request))[1])
+    two = threading.Barrier(2, timeout=60)
+    server = serve(lambda request: (two.wait(), echo(request))[1])
     model = open_inference.build(config(server.uri()))
-    start = time.monotonic()
     with ThreadPoolExecutor(4) as threads:
         for result in threads.map(lambda rows: run(model, matrix(rows)).values, range(1, 9)):
             np.testing.assert_array_equal(result, matrix(len(result)).values)
-    assert time.monotonic() - start < 8 * 0.2
 
 
 def test_tls_needs_a_server_that_is_trusted(serve, certificate, monkeypatch):

@@ -1,5 +1,4 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-import contextlib
 import gc
 import json
 import os
@@ -15,6 +14,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import apache_beam.io.filesystems  # noqa: F401 - whoever imports it first has its frames kept, and a model with them
 import numpy as np
 import pytest
 
@@ -24,10 +24,13 @@ from expansion.contract.fields import Field
 from expansion.errors import BadRows, SystemicError
 from expansion.models import process_copy, processes
 from expansion.models.expected_interface import ExpectedInterface
-from expansion.models.process_main import GRACE_VARIABLE
+from expansion.models.process_main import GRACE_VARIABLE, _text_output
 from expansion.models.refresh import RefreshingModel
 from expansion.models.time_limit import OutOfTime
 from expansion.tensors.columns import Blobs, Columns, Dense
+
+sys.path.insert(0, str(Path(__file__).parent))
+from model_processes import running
 
 pytestmark = [
     pytest.mark.runner,
@@ -61,7 +64,19 @@ class Obedient:
         if order == 9:
             import threadpoolctl
             return features[:, 0] * 0 + max(pool["num_threads"] for pool in threadpoolctl.threadpool_info())
+        if order == 10:
+            from expansion.errors import DeviceFailed
+            raise DeviceFailed("the GPU failed: an illegal memory access")
+        if order == 11:
+            sys.modules["torch"] = Torch(argument)
         return features[:, 1]
+
+# As much of PyTorch as says how much memory of which GPU is in use: it says 1,000 bytes of each of so many.
+class Torch:
+    def __init__(self, gpus): self.cuda, self.gpus = self, gpus
+    def is_initialized(self): return True
+    def device_count(self): return self.gpus
+    def memory_allocated(self, gpu): return 1000
 """
 
 # A worker: connects when it is told to, and says which processes answer, until its standard input ends.
@@ -104,17 +119,6 @@ def until(condition):
             return
         time.sleep(0.01)
     raise AssertionError("waited for 30 s in vain")
-
-
-def running(folder):
-    """Returns the ids of the model processes of a directory for temporary files."""
-    found = set()
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            command = (process / "cmdline").read_bytes()
-            if b"expansion.models.process_main" in command and f"{folder}/".encode() in command:
-                found.add(int(process.name))
-    return found
 
 
 def zombies():
@@ -287,6 +291,26 @@ def test_a_process_that_dies_fails_the_call_and_the_next_one_starts_another(obed
     until(lambda: zombies() == [])
 
 
+def test_a_process_whose_gpu_has_failed_says_so_and_the_next_call_gets_another(obedient, folder):
+    model, waiting = processes.connect(obedient, 1), processes.connect(obedient, 1)
+    first = tell(model, 0)
+    with pytest.raises(SystemicError, match="the GPU failed: an illegal memory access"):
+        tell(model, 10)
+    second = tell(model, 0)
+    assert second != first
+    assert tell(waiting, 0) == second
+    until(lambda: running(folder) == {second})
+
+
+def test_the_memory_of_gpus_that_the_process_has_in_use_is_noted_after_each_batch(obedient, folder):
+    noted = []
+    model = processes.connect(obedient, 1, note_device_memory=noted.append)
+    tell(model, 0)
+    tell(model, 11, 2)
+    tell(model, 0)
+    assert noted == [0, 2000, 2000]
+
+
 def test_calls_that_wait_for_a_process_that_dies_are_made_elsewhere_or_by_the_next_one(obedient, folder):
     for copies in (1, 2):
         model = processes.connect(Model(sklearn=obedient.sklearn, model_copies=copies), copies)
@@ -445,6 +469,14 @@ def test_what_the_model_writes_is_logged_by_the_worker_that_started_it_and_does_
     starter.wait()
     for _ in range(20):
         assert tell(model, 7) == 0
+
+
+def test_what_is_printed_once_nobody_reads_it_is_dropped():
+    reader, writer = os.pipe()
+    os.close(reader)
+    with _text_output(writer) as output:
+        print("said by the model", file=output, flush=True)
+    os.close(writer)
 
 
 def test_the_process_ignores_ctrl_c_and_leads_its_own_session(obedient):

@@ -310,7 +310,7 @@ def test_a_file_of_another_kind_is_named_for_what_it_looks_like(tmp_path, iris_f
         (b"", "it is empty"),
         (b"\x80\x04\x95" + bytes(100), "it looks like a Python pickle"),
         (b"some text\n", "it looks like text"),
-        (Path(iris_file).read_bytes()[:-100], "it is no zip file, or only a part of one"),
+        (Path(iris_file).read_bytes()[:-100], "it is a damaged zip file, or a part of one"),
     ):
         path.write_bytes(content)
         assert reason in problem(str(path))

@@ -1,6 +1,7 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 import io
 import json
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -49,10 +50,10 @@ def test_what_is_not_there_is_none(content):
 @pytest.mark.parametrize(
     ("file", "reason"),
     [
-        (io.BytesIO(b"PK\x03\x04"), "no zip file, or only a part"),
+        (io.BytesIO(b"PK\x03\x04"), "damaged zip file, or a part"),
         (io.BytesIO(b""), "no zip file"),
-        (archive("{"), "schema.json is damaged"),
-        (archive("[" * 100_000), "schema.json is damaged"),
+        (archive("{"), "'schema.json' is no JSON"),
+        (archive("[" * 100_000), "'schema.json' is no JSON"),
         (archive([1]), "holds no estimator"),
         (archive({"__loader__": "ListNode"}), "holds no estimator"),
     ],
@@ -72,7 +73,7 @@ def test_a_zip_file_of_something_else_is_refused():
 
 def test_a_schema_of_immense_size_is_refused(monkeypatch, content):
     monkeypatch.setattr(skops_file, "_MAX_SCHEMA_BYTES", 1 << 10)
-    with pytest.raises(SkopsError, match="larger than"):
+    with pytest.raises(SkopsError, match="at most 1024 are read"):
         read_estimator(io.BytesIO(content))
 
 
@@ -120,3 +121,23 @@ def test_a_schema_of_any_form_says_nothing_rather_than_fails():
         signature = signature_of(read_estimator(archive(schema)), list(METHODS), "numpy")
         assert list(signature.outputs) == list(METHODS)
         assert all(isinstance(size, int) for field in signature.outputs.values() for size in field.shape)
+
+
+def test_no_more_of_an_array_is_unpacked_than_a_header_may_have():
+    node = {"__loader__": "NdArrayNode", "type": "numpy", "file": "a.npy"}
+    content = {"__loader__": "DictNode", "content": {"classes_": node}}
+    header = b"\x93NUMPY\x02\x00" + (64 << 20).to_bytes(4, "little") + b" " * (64 << 20)
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as zipped:
+        zipped.writestr("schema.json", json.dumps({"__loader__": "ObjectNode", "content": content}))
+        zipped.writestr("a.npy", header)
+    del header
+    assert len(file.getvalue()) < 1 << 20
+    estimator = read_estimator(file)
+    tracemalloc.start()
+    try:
+        with pytest.raises(SkopsError, match="missing or damaged"):
+            estimator.array("classes_")
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()

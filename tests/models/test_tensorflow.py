@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from expansion.contract._gen.model_pb2 import Model, TensorFlowModel
 from expansion.contract.fields import Field
-from expansion.errors import BadRows, ConfigError, SystemicError
+from expansion.errors import BadRows, ConfigError, DeviceFailed, SystemicError
 from expansion.models import tensorflow
 from expansion.models.runtime import Runtime
 from expansion.models.saved_model_file import Interface, SavedModelError, read_saved_model
@@ -402,14 +402,31 @@ def test_several_threads_may_use_one_model(configured, net):
     np.testing.assert_allclose(batches, [net.serving_default(ROWS)["logits"].numpy()] * 40, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("message", "becomes"),
+    [
+        ("Dst tensor is not initialized.", MemoryError),
+        ("CUDA error: an illegal memory access was encountered", DeviceFailed),
+    ],
+)
+def test_failures_of_a_gpu_that_show_when_results_are_fetched_are_not_the_rows(
+    configured, message, becomes, monkeypatch
+):
+    def fail(tensor):
+        raise tf.errors.InternalError(None, None, message)
+
+    model = tensorflow.build(configured())
+    monkeypatch.setattr(type(tf.constant(0)), "numpy", fail)
+    with pytest.raises(becomes, match=message):
+        model.run(feed(x=ROWS), ["logits"])
+
+
 def test_a_gpu_that_is_not_there_is_refused(configured):
-    if tf.config.list_physical_devices("GPU"):
-        pytest.skip("this machine has a GPU")
-    with pytest.raises(SystemicError, match="this worker has no GPU"):
-        tensorflow.build(configured(), Runtime("cuda"))
+    with pytest.raises(SystemicError, match=r"device is 'cuda:99', and this worker has (no GPU|\d+ GPU\(s\))"):
+        tensorflow.build(configured(), Runtime("cuda:99"))
 
 
-@pytest.mark.skipif(not tf.config.list_physical_devices("GPU"), reason="no GPU on this machine")
+@pytest.mark.gpu(lambda: tf.config.list_physical_devices("GPU"), "TensorFlow can't use the GPU")
 def test_predictions_of_a_gpu_are_those_of_the_cpu(configured, net):
     expected = net.serving_default(ROWS)["logits"].numpy()
     results = run(configured(), "logits", runtime=Runtime("cuda"), x=ROWS)

@@ -14,6 +14,7 @@ from expansion.errors import BadRows, ConfigError, SystemicError
 from expansion.models import tensorrt
 from expansion.models.onnx_graph import read_graph
 from expansion.models.runtime import Runtime
+from expansion.models.tensorrt_gpu import Gpu
 from expansion.models.tensorrt_parts import Limits, parts, without_padding
 from expansion.models.tensorrt_settings import Settings
 from expansion.service.policy import Policy
@@ -241,11 +242,46 @@ def test_rows_outside_of_the_engines_sizes_are_bad_rows():
     assert raised.value.messages[0].startswith(reason)
 
 
-def test_the_cpu_is_refused_as_tensorrt_has_none():
-    reason = r"TensorRT needs an NVIDIA GPU; device is 'cpu', and this worker has 1 GPU\(s\); run on workers with GPUs"
+@pytest.fixture
+def small_gpu(monkeypatch):
+    """A GPU of 100 bytes, and what is allocated of it by address."""
+    cuda = pytest.importorskip("cuda.bindings.runtime")
+    allocated, done = {}, (cuda.cudaError_t.cudaSuccess,)
+
+    def malloc(size):
+        if sum(allocated.values()) + size > 100:
+            return cuda.cudaError_t.cudaErrorMemoryAllocation, 0
+        address = 1 + max(allocated, default=0)
+        allocated[address] = size
+        return *done, address
+
+    monkeypatch.setattr(cuda, "cudaMalloc", malloc)
+    monkeypatch.setattr(cuda, "cudaFree", lambda address: allocated.pop(address) and done)
+    monkeypatch.setattr(cuda, "cudaStreamCreate", lambda: (*done, 7))
+    for name in ("cudaSetDevice", "cudaStreamSynchronize", "cudaStreamDestroy"):
+        monkeypatch.setattr(cuda, name, lambda handle: done)
+    return Gpu(0), allocated
+
+
+def test_buffers_of_a_batch_that_did_not_fit_are_given_back_for_a_smaller_one(small_gpu):
+    gpu, allocated = small_gpu
+    gpu.buffer("x", 80)
+    with pytest.raises(MemoryError, match="the GPU is out of memory"):
+        gpu.buffer("y", 40)
+    gpu.release()
+    assert allocated == {}
+    assert gpu.buffer("x", 40) != gpu.buffer("y", 20)
+    assert sorted(allocated.values()) == [20, 40]
+
+
+def test_a_worker_without_a_gpu_is_refused_with_what_to_do_as_tensorrt_has_nothing_for_cpus():
+    reason = (
+        r"TensorRT needs an NVIDIA GPU; device is 'cpu', and this worker has 1 GPU\(s\); run it where there are GPUs"
+    )
     with pytest.raises(SystemicError, match=reason):
         tensorrt.gpu_index(Runtime("cpu"), 1)
-    with pytest.raises(SystemicError, match=r"device is 'auto', and this worker has no GPU\(s\)"):
+    reason = r"device is 'auto', and this worker has no GPU\(s\); .* resource_hints.accelerator .* ONNX model with onnx"
+    with pytest.raises(SystemicError, match=reason):
         tensorrt.gpu_index(Runtime(), 0)
     with pytest.raises(SystemicError, match=r"device is 'cuda:2', and this worker has 2 GPU\(s\)"):
         tensorrt.gpu_index(Runtime("cuda:2"), 2)

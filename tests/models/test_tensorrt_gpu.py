@@ -12,14 +12,14 @@ from expansion.contract._gen.model_pb2 import OnnxModel, TensorRtModel, TensorRt
 from expansion.contract._gen.tensor_pb2 import Field as FieldProto
 from expansion.errors import BadRows, SystemicError
 from expansion.models import onnx, tensorrt
-from expansion.models.runtime import Runtime, cuda_gpu_count
+from expansion.models.runtime import Runtime
 
-HAS_TENSORRT = all(importlib.util.find_spec(name) for name in ("tensorrt", "cuda"))
-pytestmark = [
-    pytest.mark.framework,
-    pytest.mark.skipif(not cuda_gpu_count(), reason="no NVIDIA GPU on this machine"),
-    pytest.mark.skipif(not HAS_TENSORRT, reason="no TensorRT on this machine"),
-]
+
+def has_tensorrt():
+    return all(importlib.util.find_spec(name) for name in ("tensorrt", "cuda"))
+
+
+pytestmark = [pytest.mark.framework, pytest.mark.gpu(has_tensorrt, "TensorRT is not installed")]
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(23, 8)).astype(np.float32)

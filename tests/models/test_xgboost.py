@@ -1,10 +1,10 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 import concurrent.futures
+import contextlib
 import io
 import json
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from expansion.contract.fields import Field
 from expansion.errors import BadRows, ConfigError, SystemicError
 from expansion.models import xgboost
 from expansion.models.json_outline import OutlineError, read_json_outline
-from expansion.models.runtime import Runtime, cuda_gpu_count
+from expansion.models.runtime import Runtime
 from expansion.models.ubjson_outline import read_ubjson_outline
 from expansion.models.xgboost_file import read_learner
 
@@ -51,6 +51,14 @@ OBJECTIVES = [
     ("reg:squarederror", {}, TARGETS, (2,), (2,)),
     ("reg:squarederror", {"multi_strategy": "multi_output_tree"}, TARGETS, (2,), (2,)),
 ]
+
+
+def uses_cuda():
+    with contextlib.suppress(ImportError):
+        import xgboost as library
+
+        return library.build_info()["USE_CUDA"]
+    return False
 
 
 def train(objective="binary:logistic", labels=BINARY, features=X, rounds=4, **parameters):
@@ -193,15 +201,12 @@ def test_several_threads_may_use_one_model(kind, saved, columns):
 
 
 def test_a_gpu_that_is_not_there_is_refused(saved):
-    if cuda_gpu_count():
-        pytest.skip("this machine has a GPU")
-    with pytest.raises(SystemicError, match=r"device is 'cuda', and this worker has no GPU\(s\)"):
-        xgboost.build(saved(train()), Runtime(device="cuda"))
+    with pytest.raises(SystemicError, match=r"device is 'cuda:99', and this worker has (no GPU|\d+ GPU\(s\))"):
+        xgboost.build(saved(train()), Runtime(device="cuda:99"))
 
 
+@pytest.mark.gpu(uses_cuda, "XGBoost with CUDA is not installed")
 def test_predictions_of_a_gpu_are_those_of_the_cpu(saved, columns):
-    if not cuda_gpu_count():
-        pytest.skip("this machine has no GPU")
     config = saved(train())
     on_gpu = xgboost.build(config, Runtime(device="cuda")).run({"X": columns(x=X)}, ["predict"])["predict"].values
     on_cpu = xgboost.build(config, Runtime(device="cpu")).run({"X": columns(x=X)}, ["predict"])["predict"].values
@@ -263,10 +268,8 @@ def test_empty_objects_and_arrays_are_bounded_as_each_takes_many_times_its_bytes
     for piece in (b"[],", b"{},"):
         with pytest.raises(OutlineError, match="more objects and arrays"):
             read_json_outline(io.BytesIO(b"[" + piece * 70_000 + b"1]"), 3)
-    begin = time.monotonic()
     with pytest.raises(OutlineError, match="larger than such a file can be"):
         read_ubjson_outline(io.BytesIO(b"[" + b"[]" * (8 << 20) + b"]"), 3)
-    assert time.monotonic() - begin < 5
 
 
 def test_the_outline_of_json_is_json_without_what_lies_deeper():

@@ -2,6 +2,7 @@
 """Runs conformance cases, each as rows and as a TensorBatch, in one pipeline on the embedded runner, in this process.
 
 Usage: python conformance_pipeline.py MODELS RESULTS CASE.json…   writes a line for each row: [case, end, row, result]
+Artifacts of MLTransform go into directories beside RESULTS.
 """
 
 import base64
@@ -13,11 +14,14 @@ from pathlib import Path
 import apache_beam as beam
 import numpy as np
 
-from expansion import RunInference
+from expansion import MLTransform, RunInference
 from expansion.contract.fields import NUMPY_DTYPES, Field
 from expansion.tensors import schemas, tensor_batch
 from expansion.tensors.columns import Blobs, Columns
 from expansion.tensors.rows import to_column
+
+# By the folder of a case.
+TRANSFORMS = {"run_inference": RunInference, "ml_transform": MLTransform}
 
 
 def main(models, results, *paths):
@@ -26,9 +30,24 @@ def main(models, results, *paths):
         lines = []
         for path in map(Path, paths):
             case = load(path, models)
-            lines.append(run_rows(pipeline, path.stem, case))
-            lines.append(run_tensor_batch(pipeline, path.stem, case))
+            name = name_of(path)
+            lines.append(run_rows(pipeline, name, case, f"{results}-{path.stem}-rows"))
+            lines.append(run_tensor_batch(pipeline, name, case, f"{results}-{path.stem}-batch"))
         _ = lines | beam.Flatten() | beam.Map(json.dumps) | beam.io.WriteToText(results, shard_name_template="")
+
+
+def name_of(path):
+    return f"{path.parent.name}/{path.stem}"
+
+
+def config_of(name, case, artifact):
+    """Returns the configuration of a case; what it learns goes to a directory ``artifact``."""
+    config = {**case["config"], "error_handling": {"output": "errors"}}
+    return {**config, "write_artifact_location": artifact} if transform_of(name) is MLTransform else config
+
+
+def transform_of(name):
+    return TRANSFORMS[name.split("/")[0]]
 
 
 def load(path, models):
@@ -59,20 +78,19 @@ def schema_of(case):
     return schema
 
 
-def run_rows(pipeline, name, case):
+def run_rows(pipeline, name, case, artifact):
     schema = schema_of(case)
     names = [field.name for field in schema.fields]
     rows = [
         beam.Row(**{key: {"row": index, **row}.get(key) for key in names}) for index, row in enumerate(case["rows"])
     ]
-    config = {**case["config"], "error_handling": {"output": "errors"}}
-    outputs = (
-        pipeline
-        | f"{name} rows" >> beam.Create(rows, reshuffle=False)
-        | f"{name} by row" >> RunInference(config, input_schema=schema)
-    )
+    transform = transform_of(name)
+    source = pipeline | f"{name} rows" >> beam.Create(rows, reshuffle=False)
+    by_row = transform(config_of(name, case, artifact), input_schema=schema)
+    outputs = inputs(source, name, case) | f"{name} by row" >> by_row
+    dropped = names if transform is RunInference else ["row"]
     good = outputs["output"] | f"{name} good row" >> beam.Map(
-        lambda row: (name, "rows", row.row, {k: v for k, v in row.as_dict().items() if k not in names})
+        lambda row: (name, "rows", row.row, {k: v for k, v in row.as_dict().items() if k not in dropped})
     )
     bad = outputs["errors"] | f"{name} bad row" >> beam.Map(
         lambda row: (name, "rows", row.element.row, {"error": {"stage": row.stage, "message": row.message}})
@@ -80,7 +98,7 @@ def run_rows(pipeline, name, case):
     return (good, bad) | f"{name} all rows" >> beam.Flatten()
 
 
-def run_tensor_batch(pipeline, name, case):
+def run_tensor_batch(pipeline, name, case, artifact):
     rows = case["rows"]
     columns, nulls = {}, {}
     for column in case["columns"]:
@@ -94,14 +112,24 @@ def run_tensor_batch(pipeline, name, case):
         columns[field.name] = to_column(values, field).column
     columns["index"] = Blobs.of("BYTES", [str(index) for index in range(len(rows))], len(rows))
     data = tensor_batch.encode(Columns(columns, len(rows)), nulls)
+    transform = transform_of(name)
     wire = {"columns": case["columns"], "opaque_columns": ["index"]}
-    config = {**case["config"], "error_handling": {"output": "errors"}, "tensor_batch": wire}
-    outputs = (
-        pipeline | f"{name} batch" >> beam.Create([data], reshuffle=False) | f"{name} by batch" >> RunInference(config)
-    )
+    if transform is MLTransform:  # whose output rows have all columns, also those that nothing transforms
+        wire["return_columns"] = [column["name"] for column in case["columns"]]
+    config = {**config_of(name, case, artifact), "tensor_batch": wire}
+    source = pipeline | f"{name} batch" >> beam.Create([data], reshuffle=False)
+    outputs = inputs(source, name, case) | f"{name} by batch" >> transform(config)
     good = outputs["output"] | f"{name} good in batch" >> beam.FlatMap(lambda data: of_batch(name, data, False))
     bad = outputs["errors"] | f"{name} bad in batch" >> beam.FlatMap(lambda data: of_batch(name, data, True))
     return (good, bad) | f"{name} all of batch" >> beam.Flatten()
+
+
+def inputs(source, name, case):
+    """Returns what RunInference is applied to: a collection, and that of the model's uris if there are some."""
+    if "model_uris" not in case:
+        return source
+    label = f"{name} uris of {source.producer.full_label}"
+    return {"input": source, "model_uris": source.pipeline | label >> beam.Create(case["model_uris"])}
 
 
 def zero_of(field):
@@ -112,7 +140,11 @@ def zero_of(field):
 
 
 def of_batch(name, data, is_error):
-    columns = {key: column.to_rows() for key, column in tensor_batch.decode(data).columns.items()}
+    decoded, nulls = tensor_batch.decode(data)
+    columns = {key: column.to_rows() for key, column in decoded.items()}
+    for key, rows in nulls.items():
+        for row in rows:
+            columns[key][row] = None
     for position, index in enumerate(columns.pop("index")):
         row = {key: values[position] for key, values in columns.items()}
         value = {"error": {"stage": row["stage"], "message": row["message"]}} if is_error else row

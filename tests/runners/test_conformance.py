@@ -1,8 +1,8 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """The conformance cases, each as rows and as a TensorBatch, on the embedded runner."""
 
+import importlib.util
 import json
-import os
 import runpy
 import subprocess
 import sys
@@ -10,25 +10,32 @@ from pathlib import Path
 
 import pytest
 
-from expansion import RunInference
 from expansion.errors import ConfigError
+from expansion.models.runtime import cuda_gpu_count
 
 sys.path.insert(0, str(Path(__file__).parent))
-from conformance_pipeline import load, schema_of
+from conformance_pipeline import TRANSFORMS, config_of, load, name_of, schema_of, transform_of
 
 pytestmark = pytest.mark.runner
 
 CONFORMANCE = Path(__file__).parents[1] / "conformance"
-FILES = {path.stem: path for path in sorted((CONFORMANCE / "run_inference").glob("*.json"))}
+FILES = {name_of(path): path for folder in TRANSFORMS for path in sorted((CONFORMANCE / folder).glob("*.json"))}
 CONTENTS = {name: json.loads(path.read_text()) for name, path in FILES.items()}
 REFUSED = [name for name, case in CONTENTS.items() if "refused" in case]
 CASES = [name for name in FILES if name not in REFUSED]
 ENDS = ("rows", "tensor_batch")
-HAS_GPU = os.path.exists("/dev/nvidiactl")
+MODEL_COLUMNS = {"run_inference": {"model_id"}, "ml_transform": set()}
+
+
+def has_tensorrt():
+    return bool(importlib.util.find_spec("tensorrt"))
+
+
+GPU = pytest.mark.gpu(has_tensorrt, "TensorRT is not installed")
 
 
 def can_run(name):
-    return HAS_GPU or CONTENTS[name].get("needs") != "gpu"
+    return CONTENTS[name].get("needs") != "gpu" or (cuda_gpu_count() and has_tensorrt())
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +65,10 @@ def results(models, tmp_path_factory):
 
 
 @pytest.mark.parametrize("end", ENDS)
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=GPU if CONTENTS[name].get("needs") == "gpu" else ()) for name in CASES]
+)
 def test_every_row_gives_what_its_case_says(results, name, end):
-    if not can_run(name):
-        pytest.skip("no NVIDIA GPU on this machine")
     case = load(FILES[name], "")
     found = results[name, end]
     for index, expected in enumerate(case["expected"]):
@@ -71,7 +78,7 @@ def test_every_row_gives_what_its_case_says(results, name, end):
             assert got["error"]["stage"] == expected["error"]["stage"]
             assert expected["error"]["message"] in got["error"]["message"]
         else:
-            assert set(got) == {*expected, "model_id"}
+            assert set(got) == {*expected, *MODEL_COLUMNS[name.split("/")[0]]}
             for key, value in expected.items():
                 assert (
                     got[key] == pytest.approx(value, abs=1e-6, nan_ok=True) if is_number(value) else got[key] == value
@@ -87,15 +94,15 @@ def refusals():
 
 
 @pytest.mark.parametrize(("name", "end"), list(refusals()))
-def test_a_case_is_refused_for_the_reason_that_it_says(models, name, end):
+def test_a_case_is_refused_for_the_reason_that_it_says(models, tmp_path, name, end):
     case = load(FILES[name], str(models))
-    config = dict(case["config"])
+    config = config_of(name, case, str(tmp_path))
     if end == "tensor_batch":
         config["tensor_batch"] = {"columns": case["columns"]}
     with pytest.raises(ConfigError) as raised:
-        RunInference(config, input_schema=schema_of(case) if end == "rows" else None).prepare()
+        transform_of(name)(config, input_schema=schema_of(case) if end == "rows" else None).prepare()
     assert case["refused"] in str(raised.value)
 
 
 def is_number(value):
-    return is_number(value[0]) if isinstance(value, list) else isinstance(value, (int, float))
+    return any(map(is_number, value)) if isinstance(value, list) else isinstance(value, (int, float))

@@ -3,7 +3,6 @@
 
 import csv
 import os
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -13,14 +12,6 @@ import pytest
 pytestmark = pytest.mark.runner
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    """A directory with the data and models of the Digits samples."""
-    folder = tmp_path_factory.mktemp("demo")
-    runpy.run_path(str(ROOT / "examples/digits/prepare.py"))["main"](folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

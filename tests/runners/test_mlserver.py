@@ -7,7 +7,6 @@ tools/mlserver.sh installs it; without it these tests are skipped.
 import json
 import os
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -19,6 +18,7 @@ import apache_beam as beam
 import numpy as np
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
+from ports import free_ports
 
 from expansion import RunInference
 
@@ -94,14 +94,6 @@ class MlServer:
         text = urllib.request.urlopen(f"http://127.0.0.1:{self.metrics}/metrics").read().decode()
         counts = [line.split()[1] for line in text.splitlines() if line.startswith("model_infer_request_success_total")]
         return int(float(counts[0])) if counts else 0
-
-
-def free_ports(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 @pytest.fixture(scope="module")

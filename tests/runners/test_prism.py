@@ -1,5 +1,5 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""A stream of few rows, on Prism: Beam's local runner for batch and streaming."""
+"""The Java sample, and a stream of few rows, on Prism: Beam's local runner for batch and streaming."""
 
 import time
 from pathlib import Path
@@ -20,6 +20,20 @@ class Number(NamedTuple):
 
 
 beam.coders.registry.register_coder(Number, beam.coders.RowCoder)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_the_java_sample_predicts_what_the_embedded_runner_does_row_by_row(
+    prism, start_digits, embedded, rows_of, demo, tmp_path, streaming
+):
+    options = [f"--modelUri={demo}/digits.onnx", f"--input={demo}/digits_test.csv", f"--output={tmp_path}"]
+    sample = start_digits(prism, *options, f"--streaming={str(streaming).lower()}")
+    _, alarm = sample.communicate()
+    assert sample.returncode == 0, alarm[-4000:]
+    predictions = rows_of(tmp_path / "predictions.csv")
+    assert len(predictions) == 898
+    assert predictions == embedded
+    assert rows_of(tmp_path / "errors.csv") == []
 
 
 def test_rows_of_a_slow_stream_wait_for_each_other_and_not_for_the_end_of_the_stream(prism, tmp_path, models):

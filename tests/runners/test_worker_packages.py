@@ -16,6 +16,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.external import ExternalTransform
 
 from expansion.contract import config, urns
+from expansion.contract._gen.run_inference_pb2 import RunInferenceConfig
 
 pytestmark = pytest.mark.runner
 
@@ -50,7 +51,7 @@ class Service:
 
     def run(self, configuration, rows, folder):
         """Runs a pipeline whose own steps run in this process; returns its output rows as dicts."""
-        parsed = config.parse_mapping(configuration)
+        parsed = config.parse_mapping(RunInferenceConfig, configuration)
         assert parsed.problems == []
         options = PipelineOptions(runner="PortableRunner", job_endpoint=self.job, environment_type="LOOPBACK")
         with beam.Pipeline(options=options) as pipeline:

@@ -41,19 +41,25 @@ class _Recorder:
 
 
 def _python_request(
-    source: beam.PTransform, payload: object = b"", options: list[str] | None = None, urn: str = urns.RUN_INFERENCE
+    source: beam.PTransform | dict[str, beam.PTransform],
+    payload: object = b"",
+    options: list[str] | None = None,
+    urn: str = urns.RUN_INFERENCE,
 ) -> ExpansionRequest:
-    """Returns what Python's ExternalTransform sends for a transform applied to ``source``."""
+    """Returns what Python's ExternalTransform sends for a transform applied to ``source``, or to several by tag."""
     recorder = _Recorder()
     pipeline = beam.Pipeline(options=PipelineOptions(options or []))
-    pcollection = pipeline | "Source" >> source
+    if isinstance(source, dict):
+        inputs = {tag: pipeline | f"Source of {tag}" >> each for tag, each in source.items()}
+    else:
+        inputs = pipeline | "Source" >> source
     with pytest.raises(_CapturedError):
-        _ = pcollection | ExternalTransform(urn, payload, recorder)
+        _ = inputs | ExternalTransform(urn, payload, recorder)
     return recorder.request
 
 
 def _java_request(name: str, payload: bytes = b"") -> ExpansionRequest:
-    """Returns what Java's External sends: for ``bytes``, for ``rows`` in fixed windows, or with an ``own_coder``."""
+    """Returns what Java's External sends: ``bytes``, ``rows`` in fixed windows, an ``own_coder``, ``uris`` besides."""
     text = (Path(__file__).parent / "requests" / f"java_{name}.textproto").read_text()
     request = text_format.Parse(text, ExpansionRequest())
     request.transform.spec.payload = payload
@@ -101,6 +107,13 @@ def wire_config(row_config) -> RunInferenceConfig:
     columns = [{"name": name, "datatype": "FP64"} for name in ("a", "b")]
     row_config.MergeFrom(RunInferenceConfig(tensor_batch={"columns": columns, "opaque_columns": ["element"]}))
     return row_config
+
+
+@pytest.fixture
+def uris_config(wire_config) -> RunInferenceConfig:
+    """Takes TensorBatches with columns ``a`` and ``b``, and the uris of models."""
+    wire_config.model_uris.SetInParent()
+    return wire_config
 
 
 class Service:

@@ -5,13 +5,19 @@ import pickle
 from pathlib import Path
 
 import pytest
-from apache_beam.portability.api import beam_expansion_api_pb2, external_transforms_pb2, schema_pb2
+from apache_beam.portability.api import (
+    beam_expansion_api_pb2,
+    beam_runner_api_pb2,
+    external_transforms_pb2,
+    schema_pb2,
+)
 from apache_beam.transforms.environments import DockerEnvironment
 from google.protobuf.internal.encoder import _VarintBytes
 
 from expansion.contract import urns
+from expansion.contract._gen.run_inference_pb2 import RunInferenceConfig
 from expansion.service import requests
-from expansion.service.expand import ExpansionServicer
+from expansion.service.expand import ExpansionServicer, Offer
 
 ExpansionRequest = beam_expansion_api_pb2.ExpansionRequest
 ExternalConfigurationPayload = external_transforms_pb2.ExternalConfigurationPayload
@@ -99,6 +105,33 @@ def pickled_coder_in_a_coder(request: ExpansionRequest, exploit: bytes) -> None:
     request.components.coders["list"].component_coder_ids.append("evil")
 
 
+def add_model_uris(request: ExpansionRequest, coder_id: str = "text", window_fn: bytes = b"") -> None:
+    """Adds the second input that a configuration with model_uris takes."""
+    request.transform.spec.payload = RunInferenceConfig(model_uris={}).SerializeToString()
+    request.transform.inputs["model_uris"] = "uris"
+    request.components.coders["text"].spec.urn = requests.STRING_CODER
+    request.components.pcollections["uris"].coder_id = coder_id
+    request.components.pcollections["uris"].windowing_strategy_id = "of uris"
+    [windowing] = request.components.windowing_strategies.values()
+    request.components.windowing_strategies["of uris"].CopyFrom(windowing)
+    if window_fn:
+        pickled = beam_runner_api_pb2.FunctionSpec(urn="beam:window_fn:pickled_python:v1", payload=window_fn)
+        request.components.windowing_strategies["of uris"].window_fn.CopyFrom(pickled)
+
+
+def pickled_coder_of_the_model_uris(request: ExpansionRequest, exploit: bytes) -> None:
+    pickled_coder(request, exploit)
+    add_model_uris(request, coder_id="evil")
+
+
+def pickle_as_coder_id_of_the_model_uris(request: ExpansionRequest, exploit: bytes) -> None:
+    add_model_uris(request, coder_id=exploit.decode("latin-1"))
+
+
+def pickled_window_fn_of_the_model_uris(request: ExpansionRequest, exploit: bytes) -> None:
+    add_model_uris(request, window_fn=exploit)
+
+
 def pickle_as_coder_id(request: ExpansionRequest, exploit: bytes) -> None:
     next(iter(request.components.pcollections.values())).coder_id = exploit.decode("latin-1")
 
@@ -178,6 +211,9 @@ ATTACKS = {
     pickled_coder_of_windows: "only one SDK knows this coder",
     pickled_coder: "only one SDK knows this coder",
     pickled_coder_in_a_coder: "only one SDK knows this coder",
+    pickled_coder_of_the_model_uris: "only one SDK knows this coder",
+    pickle_as_coder_id_of_the_model_uris: "is not in components.coders",
+    pickled_window_fn_of_the_model_uris: "only the client's SDK knows",
     pickle_as_coder_id: "is not in components.coders",
     pickle_as_component_coder_id: "is not in components.coders",
     pickle_as_window_coder_id: "is not in components.coders",
@@ -195,7 +231,7 @@ ATTACKS = {
 def test_an_attack_is_refused_and_runs_nothing(python_request, attack, reason, row_source, canary, exploit):
     request = python_request(row_source)
     attack(request, exploit)
-    response = ExpansionServicer(DockerEnvironment.from_container_image("worker")).Expand(request)
+    response = ExpansionServicer(Offer(DockerEnvironment.from_container_image("worker"))).Expand(request)
     assert reason in response.error
     assert "Traceback" not in response.error
     assert "internal error" not in response.error

@@ -22,15 +22,16 @@ from apache_beam.portability.api import (
     external_transforms_pb2,
     schema_pb2,
 )
-from apache_beam.transforms.external import ExternalTransform
+from apache_beam.transforms.external import ExplicitSchemaTransformPayloadBuilder, ExternalTransform
 from apache_beam.typehints.schema_registry import SCHEMA_REGISTRY
-from apache_beam.typehints.schemas import named_tuple_from_schema
+from apache_beam.typehints.schemas import named_tuple_from_schema, named_tuple_to_schema
 
 from expansion.contract import urns
 from expansion.contract._gen.run_inference_pb2 import RunInferenceResult
 from expansion.models import sklearn
 from expansion.service import environments, graph, requests
-from expansion.service.expand import ExpansionServicer
+from expansion.service.expand import ExpansionServicer, Offer
+from expansion.service.limits import DEFAULT_LIMITS
 from expansion.service.server import ExpansionServer
 
 UNBOUNDED = beam_runner_api_pb2.IsBounded.UNBOUNDED
@@ -38,7 +39,7 @@ UNBOUNDED = beam_runner_api_pb2.IsBounded.UNBOUNDED
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    server = ExpansionServer("127.0.0.1", 0, environments.parse("docker:worker:1"))
+    server = ExpansionServer("127.0.0.1", 0, Offer(environments.parse("docker:worker:1")))
     yield server.address
     server.drain()
 
@@ -51,7 +52,7 @@ def service(address) -> Iterator[beam_expansion_api_pb2_grpc.ExpansionServiceStu
 
 @pytest.fixture
 def servicer() -> ExpansionServicer:
-    return ExpansionServicer(environments.parse("docker:worker:1"))
+    return ExpansionServicer(Offer(environments.parse("docker:worker:1")))
 
 
 def output_schema(response: beam_expansion_api_pb2.ExpansionResponse, tag: str) -> dict[str, int]:
@@ -194,6 +195,7 @@ def test_every_id_in_the_answer_leads_somewhere(service, java_request, wire_conf
         assert pcollection.coder_id in components.coders
         assert pcollection.windowing_strategy_id in components.windowing_strategies
     for strategy in components.windowing_strategies.values():
+        assert strategy.allowed_lateness == 0  # as in the request: nothing of the placeholders' is left
         assert strategy.window_coder_id in components.coders
         assert strategy.environment_id in components.environments
     assert response.transform.inputs == request.transform.inputs
@@ -245,6 +247,84 @@ def test_beam_python_builds_a_pipeline_around_an_expansion(address, row_config):
     assert isinstance(outputs["output"].windowing.windowfn, beam.window.FixedWindows)
     proto = pipeline.to_runner_api()
     assert any("Inference" in transform.unique_name for transform in proto.components.transforms.values())
+
+
+# A second input ------------------------------------------------------------------------------------------------------
+
+
+def windowing_of(response: beam_expansion_api_pb2.ExpansionResponse, pcollection_id: str):
+    components = response.components
+    return components.windowing_strategies[components.pcollections[pcollection_id].windowing_strategy_id]
+
+
+def side_input(response: beam_expansion_api_pb2.ExpansionResponse) -> str:
+    """Returns the id of the only PCollection that a step has as a side input."""
+    [(step, tag)] = [
+        (step, tag)
+        for step in response.components.transforms.values()
+        if step.spec.urn == "beam:transform:pardo:v1"
+        for tag in beam_runner_api_pb2.ParDoPayload.FromString(step.spec.payload).side_inputs
+    ]
+    return step.inputs[tag]
+
+
+def test_uris_of_beam_java_are_an_input_of_the_graph(service, java_request, uris_config):
+    request = java_request("uris", uris_config.SerializeToString())
+    response = service.Expand(request)
+    assert response.error == ""
+    assert response.transform.inputs == request.transform.inputs
+    read = {id_ for step in response.components.transforms.values() for id_ in step.inputs.values()}
+    assert set(request.transform.inputs.values()) <= read <= set(response.components.pcollections)
+    assert service.Expand(request) == response
+
+
+@pytest.mark.parametrize("uris", [["a.skops"], [beam.Row(uri="a.skops")]], ids=["texts", "rows"])
+def test_uris_of_beam_python_are_an_input_of_the_graph(address, row_config, row_source, uris):
+    row_config.model_uris.SetInParent()
+    pipeline = beam.Pipeline()
+    rows = pipeline | row_source | beam.WindowInto(beam.window.FixedWindows(60))
+    inputs = {"input": rows, "model_uris": pipeline | "Uris" >> beam.Create(uris)}
+    outputs = inputs | ExternalTransform(urns.RUN_INFERENCE, row_config.SerializeToString(), address)
+    assert isinstance(outputs["output"].windowing.windowfn, beam.window.FixedWindows)
+    assert pipeline.to_runner_api()
+
+
+def test_each_input_has_its_own_windows_and_uris_are_waited_for_in_none(service, python_request, row_config):
+    row_config.model_uris.SetInParent()
+    trigger = beam.trigger.Repeatedly(beam.trigger.AfterCount(7))
+    mode = beam.trigger.AccumulationMode.DISCARDING
+    rows = beam.Create([beam.Row(a=1.0, b=2.0)]) | beam.WindowInto(
+        beam.window.GlobalWindows(), trigger, accumulation_mode=mode
+    )
+    uris = beam.Create(["a.skops"]) | beam.WindowInto(beam.window.SlidingWindows(60, 5))
+    request = python_request({"input": rows, "model_uris": uris}, row_config.SerializeToString())
+    response = service.Expand(request)
+    assert response.error == ""
+    for pcollection_id in response.transform.outputs.values():
+        assert windowing_of(response, pcollection_id).trigger.HasField("repeat")
+    newest = windowing_of(response, side_input(response))
+    assert newest.window_fn.urn == requests.GLOBAL_WINDOWS
+    assert newest.trigger.HasField("default")
+
+
+def test_uris_that_do_not_end_are_used_as_they_come(service, java_request, uris_config):
+    request = java_request("uris", uris_config.SerializeToString())
+    request.components.pcollections[request.transform.inputs["model_uris"]].is_bounded = UNBOUNDED
+    response = service.Expand(request)
+    newest = windowing_of(response, side_input(response))
+    assert newest.trigger.repeat.subtrigger.element_count.element_count == 1
+    assert newest.accumulation_mode == beam_runner_api_pb2.AccumulationMode.ACCUMULATING
+    for pcollection_id in response.transform.outputs.values():
+        assert response.components.pcollections[pcollection_id].is_bounded != UNBOUNDED
+        assert windowing_of(response, pcollection_id).trigger.HasField("default")
+
+
+def test_inputs_that_do_not_suit_the_configuration_are_refused(service, java_request, uris_config):
+    response = service.Expand(java_request("bytes", uris_config.SerializeToString()))
+    assert response.error.startswith("model_uris: got inputs 'org.apache.beam.sdk.values.PCollection")
+    uris_config.ClearField("model_uris")
+    response = service.Expand(java_request("uris", uris_config.SerializeToString()))
+    assert "got inputs 'input', 'model_uris'; expected one" in response.error
 
 
 # What goes wrong -----------------------------------------------------------------------------------------------------
@@ -323,22 +403,34 @@ def test_an_unexpected_error_is_logged_and_answered_with_an_id_only(
     monkeypatch.setattr(graph, "expand", lambda *_: 1 / 0)
     with caplog.at_level(logging.ERROR):
         error = servicer.Expand(python_request(row_source, row_config.SerializeToString())).error
-    [incident] = re.fullmatch(r"internal error (\w{12}); see the service log", error).groups()
+    [incident] = re.fullmatch(r"internal error (\w{16}); see the service log", error).groups()
     assert incident in caplog.text
     assert "ZeroDivisionError" in caplog.text
 
 
 def test_a_request_beyond_4_mib_is_refused_and_the_service_goes_on(service, java_request, wire_config):
     with pytest.raises(grpc.RpcError) as raised:
-        service.Expand(java_request("bytes", b"x" * (requests.MAX_REQUEST_BYTES + 1)))
+        service.Expand(java_request("bytes", b"x" * (DEFAULT_LIMITS.max_request_bytes + 1)))
     assert raised.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert service.Expand(java_request("bytes", wire_config.SerializeToString())).error == ""
 
 
-def test_discovery_is_not_implemented(service):
-    with pytest.raises(grpc.RpcError) as raised:
-        service.DiscoverSchemaTransform(beam_expansion_api_pb2.DiscoverSchemaTransformRequest())
-    assert raised.value.code() == grpc.StatusCode.UNIMPLEMENTED
+def test_a_transform_that_is_discovered_is_expanded_with_a_row_of_its_schema(
+    service, python_request, row_source, model_uri
+):
+    found = service.DiscoverSchemaTransform(beam_expansion_api_pb2.DiscoverSchemaTransformRequest())
+    schema = named_tuple_to_schema(
+        named_tuple_from_schema(found.schema_transform_configs["beamml:schematransform:run_inference:v1"].config_schema)
+    )
+    builder = ExplicitSchemaTransformPayloadBuilder(
+        "beamml:schematransform:run_inference:v1",
+        schema,
+        model={"sklearn": {"uri": model_uri}},
+        inputs=[{"name": "X", "columns": ["a", "b"]}],
+    )
+    response = service.Expand(python_request(row_source, builder, urn=requests.SCHEMA_TRANSFORM))
+    assert response.error == ""
+    assert list(output_schema(response, "output"))[:3] == ["id", "a", "b"]
 
 
 # What an expansion leaves behind -------------------------------------------------------------------------------------
@@ -395,9 +487,9 @@ def test_no_framework_is_imported_by_an_expansion(python_request, row_source, ro
         frameworks.refuse()
         from apache_beam.portability.api import beam_expansion_api_pb2
         from expansion.service import environments
-        from expansion.service.expand import ExpansionServicer
+        from expansion.service.expand import ExpansionServicer, Offer
         request = beam_expansion_api_pb2.ExpansionRequest.FromString(Path({str(tmp_path / "request")!r}).read_bytes())
-        response = ExpansionServicer(environments.parse("docker:worker:1")).Expand(request)
+        response = ExpansionServicer(Offer(environments.parse("docker:worker:1"))).Expand(request)
         print(repr(response.error), sorted(frameworks.FRAMEWORKS & set(sys.modules)))
         try:
             import sklearn

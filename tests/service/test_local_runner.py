@@ -143,6 +143,13 @@ def test_an_error_on_a_worker_is_on_the_services_standard_error(serve, run, row_
     assert "Input X contains NaN" in service.end()[1]
 
 
+def test_a_command_that_the_local_runner_can_not_start_is_refused_before_the_job_runs(serve, run, row_config):
+    service = serve("--local-runner", "--environment=process:/opt/no/boot")
+    code, output = run(service.addresses, row_config).wait()
+    assert code != 0
+    assert "the local runner starts no process:/opt/no/boot; leave --environment out" in output
+
+
 def test_everything_listens_on_loopback_only_while_a_pipeline_runs(local_service, run, row_config, tmp_path):
     client = run(local_service.addresses, row_config, seconds=1.5)
     wait_until((tmp_path / "output").exists)

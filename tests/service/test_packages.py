@@ -21,6 +21,7 @@ from packaging.utils import parse_wheel_filename
 
 from expansion import cli
 from expansion.service import artifacts, environments, serve, wheels
+from expansion.service.expand import Offer
 from expansion.service.server import ExpansionServer
 from expansion.service.wheels import WheelError
 from expansion.service.worker_packages import WorkerPackages
@@ -75,8 +76,8 @@ def test_a_wheel_is_checked_before_the_service_starts(monkeypatch, make_wheel, t
     monkeypatch.setattr(serve, "run", lambda settings: pytest.fail("it started"))
     twice = [make_wheel(HOOK), make_wheel(HOOK, name="their_models-1.0-2-py3-none-any.whl")]
     for paths, reason in [
-        ([tmp_path / "missing-1.0-py3-none-any.whl"], "does not exist"),
-        ([tmp_path], "is a directory"),
+        ([tmp_path / "missing-1.0-py3-none-any.whl"], "No such file or directory"),
+        ([tmp_path], "no name of a wheel"),
         ([Path(__file__)], "no name of a wheel"),
         (twice, "are one project; a worker can have one of them"),
     ]:
@@ -88,7 +89,7 @@ def test_a_wheel_is_checked_before_the_service_starts(monkeypatch, make_wheel, t
 
 def test_the_service_gets_the_wheels_in_their_order(monkeypatch, make_wheel):
     runs = []
-    monkeypatch.setattr(serve, "run", lambda settings: runs.append(settings.worker_packages) or 0)
+    monkeypatch.setattr(serve, "run", lambda settings: runs.append(settings.packages) or 0)
     paths = [make_wheel({}, "other-2-py3-none-any.whl", "other-2.dist-info"), make_wheel(HOOK)]
     options = [part for path in paths for part in ("--worker-package", str(path))]
     assert CliRunner().invoke(cli.main, ["serve", *options]).exit_code == 0
@@ -143,7 +144,7 @@ def test_no_wheels_are_no_artifacts():
 def server(wheel):
     packages = artifacts.of_wheels([wheel])
     environment = environments.parse("docker:worker:1", [package.information for package in packages])
-    server = ExpansionServer("127.0.0.1", 0, environment, artifacts=packages)
+    server = ExpansionServer("127.0.0.1", 0, Offer(environment), artifacts=packages)
     yield server
     server.drain()
 

@@ -7,18 +7,19 @@ from apache_beam.portability.api import beam_expansion_api_pb2, schema_pb2
 
 from expansion.contract._gen.run_inference_pb2 import RunInferenceConfig
 from expansion.service import requests
+from expansion.service.limits import DEFAULT_LIMITS
 
 ExpansionRequest = beam_expansion_api_pb2.ExpansionRequest
 
 ROWS = RunInferenceConfig()
 TENSOR_BATCHES = RunInferenceConfig(tensor_batch={"columns": [{"name": "x", "datatype": "FP32"}]})
+MODEL_URIS = RunInferenceConfig(model_uris={})
 
 
 def problems_of(request: ExpansionRequest, config: RunInferenceConfig | None = None) -> str:
     found = list(requests.check(request))
-    source = requests.source_of(request)
-    if config is not None and source is not None:
-        found += requests.check_input(source, config)
+    if config is not None:
+        found += requests.check_inputs(request, config)
     return "\n".join(map(str, found))
 
 
@@ -37,6 +38,17 @@ def test_a_request_of_beam_python_is_taken(python_request, row_source):
 def test_a_windowed_request_of_beam_python_is_taken(python_request):
     source = beam.Create([beam.Row(x=1.0)]) | beam.WindowInto(beam.window.Sessions(10))
     assert problems_of(python_request(source), ROWS) == ""
+
+
+@pytest.mark.parametrize("uris", [["a.onnx"], [beam.Row(uri="a.onnx")]], ids=["texts", "rows"])
+def test_a_request_of_beam_python_with_model_uris_is_taken(python_request, row_source, uris):
+    uris = beam.Create(uris) | beam.WindowInto(beam.window.FixedWindows(10))
+    assert problems_of(python_request({"input": row_source, "model_uris": uris}), MODEL_URIS) == ""
+
+
+def test_a_request_of_beam_java_with_model_uris_is_taken(java_request):
+    config = RunInferenceConfig(model_uris={}, tensor_batch=TENSOR_BATCHES.tensor_batch)
+    assert problems_of(java_request("uris"), config) == ""
 
 
 def test_the_pickles_that_beam_python_asks_for_as_outputs_are_neither_refused_nor_used(python_request, row_source):
@@ -123,13 +135,13 @@ def nest(request: ExpansionRequest, depth: int) -> None:
 
 def test_coders_nested_to_the_limit_are_taken(python_request, row_source):
     request = python_request(row_source)
-    nest(request, requests.MAX_CODER_DEPTH)
+    nest(request, DEFAULT_LIMITS.max_depth)
     assert problems_of(request) == ""
 
 
 def test_coders_nested_beyond_the_limit_are_refused(python_request, row_source):
     request = python_request(row_source)
-    nest(request, requests.MAX_CODER_DEPTH + 1)
+    nest(request, DEFAULT_LIMITS.max_depth + 1)
     assert "nested in a cycle or too deeply" in problems_of(request)
 
 
@@ -143,15 +155,15 @@ def test_a_cycle_of_coders_is_refused(python_request, row_source):
 
 def test_a_wide_graph_of_coders_is_checked_in_linear_time(python_request, row_source):
     request = python_request(row_source)
-    nest(request, requests.MAX_CODER_DEPTH)
-    for level in range(2, requests.MAX_CODER_DEPTH + 1):  # 100^15 paths
+    nest(request, DEFAULT_LIMITS.max_depth)
+    for level in range(2, DEFAULT_LIMITS.max_depth + 1):  # 100^15 paths
         request.components.coders[f"level{level}"].component_coder_ids.extend([f"level{level - 1}"] * 99)
     assert problems_of(request) == ""
 
 
 def test_too_many_components_are_refused(python_request, row_source):
     request = python_request(row_source)
-    for index in range(requests.MAX_COMPONENTS):
+    for index in range(DEFAULT_LIMITS.max_components):
         request.components.coders[f"c{index}"].spec.urn = requests.BYTES_CODER
     assert "expected at most 10000" in problems_of(request)
 
@@ -172,13 +184,45 @@ def test_a_row_coder_without_a_schema_is_refused(java_request):
     assert "its payload is not a schema" in problems_of(request, ROWS)
 
 
-@pytest.mark.parametrize("count", [0, 2])
-def test_a_request_with_another_number_of_inputs_than_one_is_refused(python_request, row_source, count):
+@pytest.mark.parametrize(("count", "got"), [(0, "none"), (2, "'0', '1'"), (4, "'0', '1', '2', …")])
+def test_a_request_with_another_number_of_inputs_than_one_is_refused(python_request, row_source, count, got):
     request = python_request(row_source)
     [pcollection_id] = request.transform.inputs.values()
     request.transform.inputs.clear()
     request.transform.inputs.update({str(index): pcollection_id for index in range(count)})
-    assert f"got {count}; expected exactly one" in problems_of(request)
+    expected = f"got inputs {got}; expected one; only a configuration with model_uris takes another"
+    assert problems_of(request, ROWS) == expected
+
+
+@pytest.mark.parametrize("tags", [["input"], ["input", "uris"], ["0", "1"]])
+def test_model_uris_without_an_input_of_that_name_are_refused_with_the_way_out(python_request, row_source, tags):
+    request = python_request(row_source)
+    [pcollection_id] = request.transform.inputs.values()
+    request.transform.inputs.clear()
+    request.transform.inputs.update(dict.fromkeys(tags, pcollection_id))
+    got = ", ".join(map(repr, tags))
+    assert problems_of(request, MODEL_URIS) == (
+        f"model_uris: got inputs {got}; expected 'input' and 'model_uris'; pass the uris as an input of that name"
+    )
+
+
+@pytest.mark.parametrize(
+    ("uris", "got"),
+    [
+        ([b"a.onnx"], "'beam:coder:bytes:v1'"),
+        ([beam.Row(uri=1)], "rows of 'uri'"),
+        ([beam.Row(uri="a.onnx", day=1)], "rows of 'uri', 'day'"),
+    ],
+)
+def test_model_uris_that_are_no_texts_are_refused_with_the_way_out(python_request, row_source, uris, got):
+    found = problems_of(python_request({"input": row_source, "model_uris": beam.Create(uris)}), MODEL_URIS)
+    assert found.startswith("model_uris: elements must be texts (beam:coder:string_utf8:v1), or rows of one field")
+    assert f"got {got} (Python: with_output_types(str); Java: StringUtf8Coder)" in found
+
+
+def test_rows_beside_model_uris_are_checked_as_ever(python_request, row_source):
+    request = python_request({"input": beam.Create(["text"]), "model_uris": beam.Create(["a.onnx"])})
+    assert problems_of(request, MODEL_URIS).startswith("input: elements must be rows")
 
 
 def test_an_input_that_is_not_there_is_refused(python_request, row_source):

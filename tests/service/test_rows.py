@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from expansion.errors import ConfigError
 from expansion.service import rows, schemas
+from expansion.service.limits import DEFAULT_LIMITS
 
 _IDS = itertools.count()
 
@@ -183,7 +184,7 @@ def test_reordered_fields_are_refused():
 
 def test_a_schema_that_is_too_deep_is_refused():
     kind = STRING
-    for _ in range(schemas.MAX_DEPTH):
+    for _ in range(DEFAULT_LIMITS.max_depth):
         kind = row(inner=kind)
     assert "nested too deeply" in problem_of(schema_of(model=kind), b"")
 
@@ -213,3 +214,11 @@ def test_beams_own_coder_would_leave_them_there():
     before = registered()
     named_tuple_from_schema(schema_pb2.Schema(id="control", fields=[schema_pb2.Field(name="control", type=STRING)]))
     assert registered() > before
+
+
+def test_a_map_whose_keys_no_mapping_can_have_is_refused():
+    flags = schema_pb2.FieldType(array_type=schema_pb2.ArrayType(element_type=schema_pb2.FieldType(atomic_type=7)))
+    entries = schema_pb2.MapType(key_type=flags, value_type=schema_pb2.FieldType(atomic_type=7))
+    schema = schema_pb2.Schema(fields=[schema_pb2.Field(name="model", type=schema_pb2.FieldType(map_type=entries))])
+    with pytest.raises(ConfigError, match="keys are no plain values"):
+        rows.decode(schema, b"\1\0" + struct.pack(">ii", 1, 0) + b"\1")

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expansion.contract.fields import Field
-from expansion.tensors.columns import Blobs, Columns, Dense, Ragged, as_ragged
+from expansion.tensors.columns import Blobs, Columns, Dense, Ragged, RaggedBlobs, as_ragged
 
 
 def ragged(*rows, dtype=np.int64, rank=1):
@@ -29,6 +29,30 @@ def test_a_ragged_column_tells_its_rank_only():
     assert column.to_rows() == [[[1, 2]], [[3], [4]]]
 
 
+def words(*rows, datatype="STRING", rank=1):
+    return RaggedBlobs.of_rows(datatype, rows, rank)
+
+
+def test_texts_of_unequal_number_tell_their_rank_only():
+    column = words(["ä", ""], [], ["x"])
+    assert (len(column), column.datatype, column.shape) == (3, "STRING", (-1,))
+    assert column.to_rows() == [["ä", ""], [], ["x"]]
+    nested = words([["a", "b"]], [["c"], ["d"]], [], rank=2)
+    assert (nested.shape, nested.to_rows()) == ((-1, -1), [[["a", "b"]], [["c"], ["d"]], []])
+    assert words([b"\xff"], [], datatype="BYTES").to_rows() == [[b"\xff"], []]
+
+
+def test_texts_of_one_shape_are_no_ragged_column():
+    assert isinstance(words(["a", "b"], ["c", "d"]), Blobs)
+    assert words(["a", "b"], ["c", "d"]).shape == (2,)
+
+
+@pytest.mark.parametrize("rows", [["ab"], [[["a"]]], [[["a"], ["b", "c"]]]])
+def test_texts_of_another_rank_are_no_column(rows):
+    with pytest.raises(ValueError, match="dimensions, not 1"):
+        words(*rows)
+
+
 def test_strings_come_back_as_they_went_in():
     assert strings("ä", "", "x").to_rows() == ["ä", "", "x"]
     assert strings(*"abcdef", shape=(3,)).to_rows() == [["a", "b", "c"], ["d", "e", "f"]]
@@ -48,6 +72,8 @@ def columns_of_each_kind():
         strings("a", "b", "", "d"),
         strings(*"abcdefgh", shape=(2,)),
         Blobs.of("STRING", [], 4, (0,)),
+        words(["a", "b"], [], ["ä"], ["d", "e", "f"]),
+        words([["a", "b"]], [["c"], ["d"]], [], [["e"]], rank=2),
     ]
 
 
@@ -94,6 +120,13 @@ def test_dense_columns_of_unequal_shape_join_to_a_ragged_one():
 def test_dense_and_ragged_columns_join_to_a_ragged_one():
     parts = [Columns({"x": Dense(np.ones((1, 2), np.int64))}, 1), Columns({"x": ragged([5], [])}, 2)]
     assert Columns.concat(parts)["x"].to_rows() == [[1, 1], [5], []]
+
+
+def test_texts_of_unequal_shape_join_to_a_ragged_column():
+    parts = [Columns({"x": strings("a", "b", shape=(2,))}, 1), Columns({"x": strings("c", shape=(1,))}, 1)]
+    joined = Columns.concat([*parts, Columns({"x": words([], ["d", "e", "f"])}, 2)])["x"]
+    assert joined.to_rows() == [["a", "b"], ["c"], [], ["d", "e", "f"]]
+    assert as_ragged(strings("a", "b", shape=(2,))).to_dense().to_rows() == [["a", "b"]]
 
 
 def test_a_part_without_rows_has_no_say_in_the_shape():

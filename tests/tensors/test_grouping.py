@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from expansion.errors import BadRows
-from expansion.tensors.columns import Columns, Dense, Ragged
+from expansion.tensors.columns import Columns, Dense, Ragged, RaggedBlobs
 from expansion.tensors.grouping import uniformly
 
 
@@ -31,6 +31,18 @@ def test_results_of_unequal_shape_are_a_ragged_column():
     result = uniformly(lambda columns: columns, Columns({"x": ragged([1, 2], [5])}, 2), ["x"])
     assert isinstance(result["x"], Ragged)
     assert result["x"].to_rows() == [[1, 2], [5]]
+
+
+def test_texts_of_unequal_number_are_grouped_like_numbers():
+    words = RaggedBlobs.of_rows("STRING", [["a", "b"], ["c"], ["d", "e"]], 1)
+    shapes = []
+
+    def passed_on(columns):
+        shapes.append(columns["x"].shape)
+        return columns
+
+    assert uniformly(passed_on, Columns({"x": words}, 3), ["x"])["x"].to_rows() == words.to_rows()
+    assert sorted(shapes) == [(1,), (2,)]
 
 
 def test_columns_that_are_dense_already_are_passed_on_as_they_are():

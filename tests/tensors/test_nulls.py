@@ -2,8 +2,8 @@
 import numpy as np
 import pytest
 
-from expansion.tensors.columns import Blobs, Dense, Ragged
-from expansion.tensors.nulls import filled
+from expansion.tensors.columns import Blobs, Columns, Dense, Ragged, RaggedBlobs
+from expansion.tensors.nulls import filled, is_null, nulls_of, tells_nulls, without_nulls
 
 
 def test_every_element_of_a_row_gets_the_value_and_other_rows_stay():
@@ -25,6 +25,21 @@ def test_a_part_of_texts_is_filled_in_at_its_own_rows():
     assert filled(part, np.array([1]), "x").to_rows() == ["b", "x"]
 
 
+def test_a_column_beside_another_says_where_that_is_null():
+    columns = Columns({"x": Dense(np.arange(3.0)), nulls_of("x"): Dense(np.array([True, False, True]))}, 3)
+    assert is_null(columns, "x").tolist() == [True, False, True]
+    assert without_nulls(columns, "x").to_rows() == [1.0]
+    assert [name for name in columns if not tells_nulls(name)] == ["x"]
+
+
+def test_a_column_with_nothing_beside_it_has_no_nulls():
+    columns = Columns({"x": Dense(np.arange(3.0))}, 3)
+    assert not is_null(columns, "x").any()
+    assert without_nulls(columns, "x") is columns["x"]
+
+
 def test_rows_of_no_known_size_are_not():
     with pytest.raises(TypeError, match="no known size"):
         filled(Ragged.of_rows([np.ones(1)], np.float64, 1), np.array([0]), 0)
+    with pytest.raises(TypeError, match="no known size"):
+        filled(RaggedBlobs.of_rows("STRING", [["a"], []], 1), np.array([0]), "")

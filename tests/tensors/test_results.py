@@ -8,7 +8,7 @@ import pytest
 
 from expansion.contract.fields import Field
 from expansion.errors import SystemicError
-from expansion.tensors.columns import Ragged
+from expansion.tensors.columns import Ragged, RaggedBlobs
 from expansion.tensors.results import column_of, declared_column
 
 
@@ -115,6 +115,19 @@ def test_texts_and_bytes_come_out_as_they_are_with_their_nul():
     assert made(["a\0", "ä"], "STRING").to_rows() == ["a\0", "ä"]
     assert made(np.array([["a", "b"], ["c", ""]]), "STRING", 2).to_rows() == [["a", "b"], ["c", ""]]
     assert made([b"a\0", b"\xff"], "BYTES").to_rows() == [b"a\0", b"\xff"]
+
+
+def test_texts_of_unequal_number_may_be_a_sequence_too():
+    column = made([["a", "b"], [], ["ä"]], "STRING", -1, rows=3)
+    assert (type(column), column.to_rows()) == (RaggedBlobs, [["a", "b"], [], ["ä"]])
+    assert made(np.array([["a", "b"], ["c", ""]]), "STRING", -1).to_rows() == [["a", "b"], ["c", ""]]
+    assert made([[b"a"], []], "BYTES", -1).to_rows() == [[b"a"], []]
+    with pytest.raises(SystemicError, match=r"rows of shapes .*; it is declared as STRING\[-1\]"):
+        made(["a", "b"], "STRING", -1)
+    with pytest.raises(SystemicError, match=r"holds float, str; it is declared as STRING\[-1\]"):
+        made([["a", 1.0], []], "STRING", -1)
+    with pytest.raises(ValueError, match="output 'y' is None"):
+        made([["a", None], []], "STRING", -1)
 
 
 def test_what_is_no_datatype_is_not_served():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from expansion.contract.fields import NUMPY_DTYPES, Field
-from expansion.tensors.columns import Blobs, Dense, Ragged
+from expansion.tensors.columns import Blobs, Dense, Ragged, RaggedBlobs
 from expansion.tensors.rows import to_column
 
 
@@ -45,6 +45,17 @@ def test_strings_and_bytes_become_blobs_and_empty_ones_are_data():
     assert binary.to_rows() == [b"", b"\xff"]
 
 
+def test_arrays_of_texts_become_a_column_of_their_shapes():
+    column, bad = to_column([["a"], [], ["b", "ä"]], Field("x", "STRING", (-1,)))
+    assert isinstance(column, RaggedBlobs)
+    assert (column.to_rows(), bad) == ([["a"], [], ["b", "ä"]], {})
+    column, _ = to_column([["a", "b"], ("c", "")], Field("x", "STRING", (-1,)))
+    assert isinstance(column, Blobs)
+    assert column.to_rows() == [["a", "b"], ["c", ""]]
+    nested, _ = to_column([[[b"a"]], [], [[b"b"], [b"\xff"]]], Field("x", "BYTES", (-1, -1)))
+    assert nested.to_rows() == [[[b"a"]], [], [[b"b"], [b"\xff"]]]
+
+
 def test_nan_is_data():
     column, bad = to_column([1.0, float("nan")], Field("x", "FP64"))
     assert np.isnan(column.values[1])
@@ -60,6 +71,14 @@ def test_nan_is_data():
         (Field("x", "FP32", (-1,)), [[1.0], 2.0, [3.0]], "column 'x' has 2.0, which is not FP32[-1]"),
         (Field("x", "FP32", (-1,)), [[1.0], [[2.0]], [3.0]], "column 'x' has [[2.0]], which is not FP32[-1]"),
         (Field("x", "STRING"), ["a", b"b", "c"], "column 'x' has b'b', which is not STRING"),
+        (Field("x", "STRING", (-1,)), [["a"], "b", ["c"]], "column 'x' has 'b', which is not STRING[-1]"),
+        (Field("x", "STRING", (-1,)), [["a"], None, ["c", "d"]], "column 'x' is null; a feature needs a value"),
+        (
+            Field("x", "STRING", (-1,)),
+            [["a"], ["b", None], ["c"]],
+            "column 'x' has ['b', None], which is not STRING[-1]",
+        ),
+        (Field("x", "STRING", (-1,)), [["a"], [["b"]], ["c"]], "column 'x' has [['b']], which is not STRING[-1]"),
     ],
 )
 def test_a_value_that_is_not_of_its_field_is_named_and_the_others_are_kept(field, values, message):

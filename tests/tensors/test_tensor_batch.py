@@ -5,6 +5,7 @@ import base64
 import json
 import math
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from expansion.contract._gen.tensor_pb2 import TensorBatchHeader
 from expansion.contract.fields import NUMPY_DTYPES, Field
 from expansion.tensors import tensor_batch
-from expansion.tensors.columns import Blobs, Columns, Dense, Ragged
+from expansion.tensors.columns import Blobs, Columns, Dense, Ragged, RaggedBlobs
 
 FOLDER = Path(__file__).parents[1] / "conformance" / "tensor_batch"
 CASES = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
@@ -88,6 +89,7 @@ def test_parts_of_columns_are_written_as_what_they_show():
             "ragged": Ragged.of_rows([np.arange(n) for n in (1, 0, 3, 2)], np.int64, 1),
             "text": Blobs.of("STRING", ["a", "bb", "", "dddd"], 4),
             "pairs": Blobs.of("BYTES", [b"1", b"2", b"3", b"4", b"5", b"6", b"7", b"8"], 4, (2,)),
+            "words": RaggedBlobs.of_rows("STRING", [["a"], [], ["x", "yy"], ["ä", ""]], 1),
         },
         4,
     )
@@ -98,6 +100,7 @@ def test_parts_of_columns_are_written_as_what_they_show():
         "ragged": [[], [0]],
         "text": ["bb", "a"],
         "pairs": [[b"3", b"4"], [b"1", b"2"]],
+        "words": [[], ["a"]],
     }
 
 
@@ -111,6 +114,27 @@ def test_a_batch_without_rows_keeps_its_columns(datatype, shape):
     read = tensor_batch.decode(tensor_batch.encode(Columns({"x": column}, 0))).columns
     assert read.fields() == {"x": Field("x", datatype, shape)}
     assert read.row_count == 0
+
+
+def test_texts_of_unequal_number_have_offsets_by_element_and_shapes_by_row():
+    rows = [["a", "bb"], [], ["ä"]]
+    data = tensor_batch.encode(Columns({"x": RaggedBlobs.of_rows("STRING", rows, 1)}, 3))
+    header = TensorBatchHeader.FromString(data[12 : 12 + struct.unpack_from("<4sII", data)[2]])
+    buffers = header.columns[0]
+    assert list(buffers.field.shape) == [-1]
+    assert np.frombuffer(data, "<i4", 4, buffers.offsets.offset).tolist() == [0, 1, 3, 5]
+    assert np.frombuffer(data, "<i4", 3, buffers.shapes.offset).tolist() == [2, 0, 1]
+    column = tensor_batch.decode(data).columns["x"]
+    assert isinstance(column, RaggedBlobs)
+    assert column.to_rows() == rows
+
+
+def test_sizes_of_texts_are_counted_before_they_are_trusted():
+    column = RaggedBlobs.of_rows("STRING", [["a", "bb"], [], ["ä"]], 1)
+    for shapes in ([[3], [0], [1]], [[-1], [0], [1]]):
+        data = tensor_batch.encode(Columns({"x": replace(column, shapes=np.array(shapes, np.int32))}, 3))
+        with pytest.raises(ValueError, match=r"cut off|negative"):
+            tensor_batch.decode(data)
 
 
 def damaged(change):
@@ -140,7 +164,7 @@ def damaged(change):
         (damaged(lambda header: setattr(header.columns[0].values, "offset", -64)), "cut off"),
         (damaged(lambda header: setattr(header.columns[1].field, "name", "x")), "two columns"),
         (damaged(lambda header: setattr(header.columns[0].field, "datatype", "BF16")), "unknown datatype"),
-        (damaged(lambda header: header.columns[1].field.shape.append(-1)), "not supported"),
+        (damaged(lambda header: header.columns[1].field.shape.append(-1)), "cut off"),
         (damaged(lambda header: setattr(header.columns[1].offsets, "offset", 64)), "out of order"),
     ],
 )

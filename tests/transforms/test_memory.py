@@ -2,13 +2,16 @@
 """A batch that does not fit in memory is run in parts."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from expansion.errors import BadRows
 from expansion.tensors.columns import Columns, Dense
-from expansion.transforms.memory import WithinMemory
+from expansion.transforms import memory
+from expansion.transforms.memory import Received, WithinMemory
 
 
 class FitsRows:
@@ -94,3 +97,36 @@ def test_a_row_alone_in_its_batch_that_does_not_fit_is_named_once_others_have_fi
     with pytest.raises(BadRows) as raised:
         memory.run(operation, columns(1))
     assert list(raised.value.messages) == [0]
+
+
+def test_memory_is_given_back_after_the_first_of_a_message_and_then_after_every_8_mebibytes(monkeypatch):
+    counted, given = [], []
+    monkeypatch.setattr(memory, "give_back", lambda: given.append(len(counted)))
+    received = Received()
+    for _ in range(20):
+        received.add(1 << 20)
+        counted.append(1 << 20)
+    assert given == [0, 9, 18]
+
+
+LARGE = """
+from pathlib import Path
+from expansion.transforms.memory import give_back_large_blocks
+
+def resident_bytes():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+give_back_large_blocks()
+before = resident_bytes()
+blocks = [b"a" * (6 << 20) for _ in range(20)]
+kept = [b"b" * 100 for _ in range(1000)]  # behind them, so that they are not at the end of an arena
+assert resident_bytes() > before + (100 << 20)
+blocks.clear()
+print(resident_bytes() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_large_blocks_are_given_back_as_soon_as_they_are_freed():
+    ran = subprocess.run([sys.executable, "-c", LARGE], capture_output=True, text=True, check=True)
+    assert int(ran.stdout) < 20 << 20

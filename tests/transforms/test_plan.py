@@ -36,7 +36,7 @@ def integers(models):
 
 def test_inputs_take_columns_of_their_own_names_and_outputs_keep_theirs(two_inputs):
     made = plan(two_inputs, Field("a", "FP32"), Field("b", "FP64"), Field("other", "STRING"))
-    assert [(i.field.name, i.columns) for i in made.inputs] == [("a", ("a",)), ("b", ("b",))]
+    assert [(i.field.name, i.columns) for i in made.steps[0].inputs] == [("a", ("a",)), ("b", ("b",))]
     assert list(made.predictions.values()) == [Field("sum", "FP32"), Field("difference", "FP32")]
 
 
@@ -48,13 +48,13 @@ def test_only_columns_that_hooks_or_the_model_read_are_features(two_inputs):
 
 def test_several_columns_are_joined_into_one_input(vector):
     config = {**vector, "inputs": [{"name": "x", "columns": ["p", "q"]}]}
-    assert plan(config, Field("p", "FP32"), Field("q", "FP64", (3,))).inputs[0].columns == ("p", "q")
+    assert plan(config, Field("p", "FP32"), Field("q", "FP64", (3,))).steps[0].inputs[0].columns == ("p", "q")
 
 
 def test_declared_feature_columns_all_feed_the_only_input(vector):
     columns = [{"name": name, "datatype": "FP32"} for name in "pq"]
     config = {**vector, "tensor_batch": {"columns": columns}}
-    assert plan(config, Field("p", "FP32"), Field("q", "FP32")).inputs[0].columns == ("p", "q")
+    assert plan(config, Field("p", "FP32"), Field("q", "FP32")).steps[0].inputs[0].columns == ("p", "q")
 
 
 def test_columns_of_rows_are_never_guessed_to_be_features(vector):
@@ -178,8 +178,8 @@ def test_what_has_no_files_to_look_at_can_not_be_refreshed(model, reason):
 def test_only_where_models_are_refreshed_is_model_version_a_column_of_output_rows(two_inputs):
     columns = Field("a", "FP32"), Field("b", "FP32")
     refreshed = {"model": {**two_inputs["model"], "refresh_interval_secs": 60}}
-    assert list(plan(two_inputs, *columns, taken=["model_version"]).model_columns()) == ["model_id"]
-    assert list(plan(refreshed, *columns).model_columns()) == ["model_id", "model_version"]
+    assert list(plan(two_inputs, *columns, taken=["model_version"]).constants) == ["model_id"]
+    assert list(plan(refreshed, *columns).constants) == ["model_id", "model_version"]
     found = problems(refreshed, *columns, taken=["model_version"])
     assert "the input has a column 'model_version'" in found[""]
     outputs = [{"source": "sum", "name": "model_version"}]
@@ -208,7 +208,7 @@ def test_the_same_model_has_the_same_tag_in_any_step_and_another_model_another(t
     first = plan(two_inputs, Field("a", "FP32"), Field("b", "FP32"))
     second = plan({**two_inputs, "batching": {"max_batch_size": 2}}, Field("a", "FP64"), Field("b", "FP32"))
     other = plan(vector, Field("x", "FP32", (2,)))
-    assert first.model_tag == second.model_tag != other.model_tag
+    assert first.steps[0].model_tag == second.steps[0].model_tag != other.steps[0].model_tag
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_the_same_model_has_the_same_tag_in_any_step_and_another_model_another(t
         ({"error_handling": {"output": "output"}}, ["model", "error_handling.output"]),
         ({"error_handling": {}}, ["model", "error_handling.output"]),
         ({"outputs": [{"source": "y", "shape": [2]}]}, ["model", "outputs[0].shape"]),
-        ({"outputs": [{"source": "y", "datatype": "STRING", "shape": [-1]}]}, ["model", "outputs[0].shape"]),
+        ({"outputs": [{"source": "y", "datatype": "STRING", "shape": [-2]}]}, ["model", "outputs[0].shape"]),
         (
             {"tensor_batch": {"columns": [{"name": "x", "datatype": "FP32"}], "opaque_columns": ["stage"]}},
             ["model", "tensor_batch.opaque_columns[0]"],
@@ -256,3 +256,9 @@ def test_a_time_that_no_clock_takes_is_refused(vector, seconds):
     found = problems(config, Field("x", "FP32", (2,)))
     assert set(found) == {"batching.max_batch_duration_secs", "error_handling.timeout_secs"}
     assert "expected seconds, 1000000 at most, or 0 for the default" in found["error_handling.timeout_secs"]
+
+
+def test_an_output_that_is_kept_twice_is_refused_as_one_of_the_two_would_be_lost(two_inputs):
+    outputs = [{"source": "sum", "name": "x"}, {"source": "sum", "name": "y"}]
+    found = problems({**two_inputs, "outputs": outputs}, Field("a", "FP32"), Field("b", "FP32"))
+    assert found == {"outputs[1].source": "'sum' is there twice; each may be there once"}

@@ -1,6 +1,8 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """A TensorBatch in, TensorBatches out: nothing is lost between the two ends."""
 
+from dataclasses import replace
+
 import apache_beam as beam
 import numpy as np
 import pytest
@@ -10,8 +12,12 @@ from expansion.errors import ExpansionError
 from expansion.models.file_version import file_version
 from expansion.tensors import tensor_batch
 from expansion.tensors.columns import Blobs, Columns, Dense
+from expansion.tensors.nulls import is_null
 from expansion.transforms.config import read_config
 from expansion.transforms.handler import ColumnarModelHandler
+from expansion.transforms.isolation import RowError
+from expansion.transforms.ml_transform_config import read_config as read_ml_config
+from expansion.transforms.ml_transform_plan import make_plan as make_ml_plan
 from expansion.transforms.plan import make_plan
 from expansion.transforms.steps import ApplyHooks
 from expansion.transforms.wire_ends import DecodeTensorBatch, EncodeTensorBatch
@@ -33,7 +39,7 @@ def run(models):
         plan = make_plan(config, {"x": Field("x", "FP32")}, ["element", "x"])
         hooks = ApplyHooks(config.pre_hooks, "preprocess")
         hooks.setup()
-        handler = ColumnarModelHandler(plan)
+        handler = ColumnarModelHandler(plan.steps[0])
         [batch] = DecodeTensorBatch(plan).process(data)
         [batch] = hooks.process(batch)
         [batch] = handler.run_inference(batch, handler.load_model())
@@ -100,6 +106,56 @@ def test_a_null_that_was_filled_in_comes_back_as_a_null_in_an_error(run):
     assert [(error["stage"], error["x"]) for error in outputs["errors"]] == [(["preprocess"], [None])]
 
 
+def test_a_null_feature_comes_back_as_a_null_in_its_error(run):
+    outputs = run(with_null(batch([1, 2, 3]), 1))
+    assert [error["x"] for error in outputs["errors"]] == [[None]]
+
+
+@pytest.fixture
+def ends():
+    """Returns both ends of an MLTransform of columns x and y, of which y comes back."""
+
+    def ends(**config):
+        wire = {"columns": [{"name": name, "datatype": "FP32"} for name in "xy"], "return_columns": ["y"]}
+        errors = {"output": "errors"}
+        config = read_ml_config(
+            {"tensor_batch": wire, "error_handling": errors, "write_artifact_location": "/a", **config}
+        )
+        plan = make_ml_plan(config, {name: Field(name, "FP32") for name in "xy"}, [])
+        return DecodeTensorBatch(plan), EncodeTensorBatch(plan)
+
+    return ends
+
+
+def xy(nulls=None):
+    x, y = (Dense(np.array(values, np.float32)) for values in ([1, 2], [3, 4]))
+    return tensor_batch.encode(Columns({"x": x, "y": y}, 2), nulls)
+
+
+def test_a_null_in_a_column_that_nothing_reads_comes_back_as_a_null(ends):
+    decode, encode = ends(operations=[{"scale_to_01": {"columns": ["x"]}}])
+    [decoded] = decode.process(xy({"y": np.array([1])}))
+    assert list(decoded.features) == ["x"]
+    [encoded] = encode.process(decoded.transformed())
+    columns, nulls = tensor_batch.decode(encoded)
+    assert set(columns) == {"x", "y"}
+    assert {name: rows.tolist() for name, rows in nulls.items()} == {"y": [1]}
+
+
+def test_a_null_that_an_operation_takes_is_told_beside_the_column_and_is_none_in_its_result(ends):
+    decode, encode = ends(operations=[{"impute": {"columns": ["y"], "strategy": "mean"}}])
+    [decoded] = decode.process(xy({"y": np.array([1])}))
+    assert is_null(decoded.features, "y").tolist() == [False, True]
+    result = decoded.features.select(["y"]).with_column("y", Dense(np.array([3, 3], np.float32)))
+    [encoded] = encode.process(replace(decoded, features=result).transformed())
+    columns, nulls = tensor_batch.decode(encoded)
+    assert (columns["y"].to_rows(), nulls) == ([3.0, 3.0], {})
+    bad = RowError("ValueError", "bad")
+    [failed] = encode.process(decoded.without({0: bad, 1: bad}, "transform"))
+    columns, nulls = tensor_batch.decode(failed.value)
+    assert {name: rows.tolist() for name, rows in nulls.items()} == {"y": [1]}
+
+
 def test_a_batch_in_which_every_row_fails_has_errors_only(run):
     outputs = run(with_null(batch([1]), 0))
     assert outputs["output"] == []
@@ -120,9 +176,9 @@ def test_bytes_that_are_no_tensor_batch_fail_the_bundle(run):
         run(b"something else that is long enough")
 
 
-def test_where_models_are_refreshed_predictions_and_errors_say_which_version_it_was(run, models):
+def test_where_models_are_refreshed_rows_say_which_version_they_went_to(run, models):
     outputs = run(with_null(batch([1, 2]), 1), refresh_interval_secs=60)
     version = str(file_version(str(models / "identity_scalar.onnx")))
-    for tag in ("output", "errors"):
+    for tag, said in (("output", version), ("errors", "")):  # the row in error never reached a model
         [rows] = outputs[tag]
-        assert (rows["model_id"], rows["model_version"]) == (["identity"], [version])
+        assert (rows["model_id"], rows["model_version"]) == (["identity"], [said])
