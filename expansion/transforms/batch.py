@@ -9,6 +9,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from expansion.tensors.columns import Columns, Indices
+
+# Workers read the coder of Batches before they read a step, of which the class may be Beam's.
+from expansion.transforms import beam_inference  # noqa: F401
 from expansion.transforms.isolation import RowError, isolate
 
 

@@ -9,8 +9,6 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
-from apache_beam.ml.inference.base import ModelHandler
-
 from expansion import models
 from expansion.contract._gen import model_pb2
 from expansion.errors import ModelUnavailable, SystemicError, first_line
@@ -30,6 +28,7 @@ from expansion.tensors.columns import Column, Columns
 from expansion.tensors.grouping import uniformly
 from expansion.transforms import metrics, routing
 from expansion.transforms.batch import Batch
+from expansion.transforms.beam_inference import ModelHandler
 from expansion.transforms.isolation import RowError
 from expansion.transforms.loading import loading, warn_of_missing_gpu
 from expansion.transforms.made_by import MadeBy

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import apache_beam as beam
-from apache_beam.ml.inference.base import RunInference as BeamRunInference
 
+from expansion.transforms import beam_inference
 from expansion.transforms.batch import Batch
 from expansion.transforms.handler import ColumnarModelHandler
 from expansion.transforms.step_plan import StepPlan
@@ -38,7 +38,7 @@ def apply_model(batches: beam.PCollection, step: StepPlan, hints: Mapping[str, s
     if config.pre_hooks:
         hooks = ApplyHooks(config.pre_hooks, "preprocess", config.environment)
         batches = batches | "PreHooks" >> batch_step(hooks, hints)
-    inference = BeamRunInference(ColumnarModelHandler(step), model_identifier=step.model_tag)
+    inference = beam_inference.RunInference(ColumnarModelHandler(step), model_identifier=step.model_tag)
     batches = batches | "Inference" >> inference.with_output_types(Batch).with_resource_hints(**hints)
     _share_model_by_tag(batches, step.model_tag)
     if config.post_hooks:

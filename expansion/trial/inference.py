@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -34,8 +32,8 @@ def try_inference(config: RunInferenceConfig, sample: Sample) -> Trial:
     """
     config = _with_errors(config)
     plan = make_plan(config, sample.fields, sample.names)
-    with _without_pytorch():
-        from expansion.transforms import handler, routes, row_ends, steps
+    from expansion.transforms import handler, routes, row_ends, steps  # import Beam, which takes seconds
+
     watch = Stopwatch()
     with watch.stage("read rows"):
         batches = packed(row_ends.PackRows(plan), sample)
@@ -127,15 +125,3 @@ def _with_errors(config: RunInferenceConfig) -> RunInferenceConfig:
     changed.error_handling.ClearField("max_error_rate")
     changed.ClearField("tensor_batch")
     return changed
-
-
-@contextmanager
-def _without_pytorch() -> Iterator[None]:
-    """Keeps Beam from importing PyTorch for its own handlers: it takes long, and TensorFlow can't be beside it."""
-    hidden: Sequence[str] = () if "torch" in sys.modules else ("torch",)
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
-    try:
-        yield
-    finally:
-        for name in hidden:
-            del sys.modules[name]
