@@ -103,10 +103,14 @@ def _running(*arguments, **environment):
     """Runs the command until it is told to end; gives the addresses that it listens on, by name."""
     command = [str(Path(sys.executable).with_name("beam-ml-expansion")), *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment})
-    listening = next(line for line in process.stdout if re.match("LISTENING|READY", line))
-    yield dict(re.findall(r"(\w+)=(\S+)", listening))
-    process.terminate()
-    assert process.wait(60) == 0
+    try:
+        listening = next(line for line in process.stdout if re.match("LISTENING|READY", line))
+        yield dict(re.findall(r"(\w+)=(\S+)", listening))
+        process.terminate()
+        assert process.wait(60) == 0
+    finally:
+        process.kill()  # of a test that failed
+        process.wait()
 
 
 @contextmanager
@@ -164,13 +168,17 @@ def local_beam():
 
 @pytest.fixture(scope="session")
 def start_sample(java_samples):
-    """Starts a Java sample; returns the process."""
+    """Starts a Java sample; returns the process. It ends with the tests at the latest."""
+    started = []
 
     def start_sample(name, *options):
         command = ["java", "-cp", f"{java_samples}/lib/*", f"io.github.beamml.samples.{name}", *options]
-        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        started.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        return started[-1]
 
-    return start_sample
+    yield start_sample
+    for sample in started:
+        sample.kill()
 
 
 @pytest.fixture(scope="module")

@@ -120,7 +120,7 @@ def _configuration(temporary, rpc, rest):
         "taskmanager.memory.jvm-overhead.max": "64m",
         # Without a strategy, the first failure of a batch job ends it.
         "restart-strategy.type": "fixed-delay",
-        "restart-strategy.fixed-delay.attempts": 5,
+        "restart-strategy.fixed-delay.attempts": 3,
         "restart-strategy.fixed-delay.delay": "1 s",
     }
     return "".join(f"{name}: {value}\n" for name, value in settings.items())
