@@ -34,6 +34,10 @@ beam_image() { # No more of it than is copied from it.
   rm -r "$folder"
 }
 
+pull() { # Asks first, if only for a minute: where nothing answers, a pull tries for many.
+  timeout 60 podman manifest inspect "$1" && podman pull --quiet "$1"
+}
+
 for image in "$@"; do
   sed -n 's/^ARG [A-Z]*_IMAGE=//p' "docker/$image.Dockerfile"
 done | sort -u | while read -r base; do
@@ -42,5 +46,5 @@ done | sort -u | while read -r base; do
     apache/beam_python*) name=docker.io/$base make=beam_image ;;
     *) continue ;; # buildah gets it, or says that it can't
   esac
-  if ! podman image exists "$name" && ! podman pull --quiet "$name" >/dev/null 2>&1; then $make "$name"; fi
+  if ! podman image exists "$name" && ! pull "$name" >/dev/null 2>&1; then $make "$name"; fi
 done

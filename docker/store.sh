@@ -23,7 +23,13 @@ events_logger = "file"
 # Clients of Docker's API find images that are here only by the names under which they were built.
 compat_api_enforce_docker_hub = false
 CONF
-# Native overlay: vfs, the default of older versions, copies every layer.
-printf '[storage]\ndriver = "overlay"\ngraphroot = "%s/graph"\nrunroot = "%s/run"\n' "$store" "$store" \
-  > "$store/storage.conf"
+# Native overlay: vfs, the default of older versions, copies every layer. Nothing stays mounted, so that build/ can be removed.
+cat > "$store/storage.conf" <<CONF
+[storage]
+driver = "overlay"
+graphroot = "$store/graph"
+runroot = "$store/run"
+[storage.options.overlay]
+skip_mount_home = "true"
+CONF
 export CONTAINERS_CONF=$store/containers.conf CONTAINERS_STORAGE_CONF=$store/storage.conf

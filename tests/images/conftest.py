@@ -45,8 +45,9 @@ def podman_environment(tmp_path_factory, model_folder):
     file.write_text(with_models)
     environment = {**os.environ, **store, "CONTAINERS_CONF": str(file)}
     yield environment
-    # Beam's job service leaves the containers of its workers behind.
-    subprocess.run(["podman", "container", "prune", "--force"], env=environment, check=True, stdout=subprocess.DEVNULL)
+    # Runners leave containers of workers behind, some of them running.
+    remove = ["podman", "rm", "--all", "--force", "--time=0"]
+    subprocess.run(remove, env=environment, check=True, stdout=subprocess.DEVNULL)
 
 
 @pytest.fixture(scope="session")
