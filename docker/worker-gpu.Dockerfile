@@ -7,6 +7,8 @@ ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 ARG BEAM_IMAGE=apache/beam_python3.11_sdk:2.77.0
 
 FROM ${BEAM_IMAGE} AS beam
+# Of a stage without an instruction buildah 1.28 leaves a container behind, and mounted.
+WORKDIR /opt/apache/beam
 
 FROM ${PYTHON_IMAGE} AS build
 # Python's version has to be that of the service: the base's is another one, so this one comes along, made to run anywhere.

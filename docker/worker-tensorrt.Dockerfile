@@ -12,6 +12,8 @@ ARG BASE_IMAGE
 ARG BEAM_IMAGE=apache/beam_python3.11_sdk:2.77.0
 
 FROM ${BEAM_IMAGE} AS beam
+# Of a stage without an instruction buildah 1.28 leaves a container behind, and mounted.
+WORKDIR /opt/apache/beam
 
 FROM ${BASE_IMAGE} AS build
 # Extras of this package, with spaces between. Not onnx: that is for CPUs, and TensorRT reads ONNX files itself.

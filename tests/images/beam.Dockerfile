@@ -5,6 +5,8 @@ ARG BASE_IMAGE=python:3.11-slim-bookworm
 ARG BEAM_IMAGE=apache/beam_python3.11_sdk:2.77.0
 
 FROM ${BEAM_IMAGE} AS beam
+# Of a stage without an instruction buildah 1.28 leaves a container behind, and mounted.
+WORKDIR /opt/apache/beam
 
 FROM ${BASE_IMAGE}
 ENV UV_CACHE_DIR=/var/cache/uv
