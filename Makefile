@@ -64,7 +64,7 @@ image:
 
 test-images: setup-all
 	@tools/packages.sh containers
-	@pytest -q -m image
+	@pytest -q -m image --timeout=1200  # the first test builds them
 
 clean:
 	@rm -rf build .venv java-example/.gradle java-example/build java-example/*/build
