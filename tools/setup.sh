@@ -4,7 +4,7 @@
 # Makes everything that the other make targets need: .venv with the package and its extras, a JDK, Gradle. Installs what is
 # missing where it can (as root on Debian and its kin), and says what to install where it can't. Quick when all is there.
 #
-# Usage: tools/setup.sh [EXTRAS]    EXTRAS: onnx,sklearn (default; what the demo needs) or all (every framework: 8 GB)
+# Usage: tools/setup.sh [EXTRAS]    EXTRAS: onnx,sklearn (default; what the demo needs) or all (every framework but TensorRT and vLLM: 8 GB)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 extras=${1:-onnx,sklearn}

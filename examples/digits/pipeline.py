@@ -14,6 +14,7 @@ from typing import NamedTuple
 import apache_beam as beam
 import numpy as np
 import yaml
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from expansion import RunInference
@@ -49,7 +50,8 @@ def main() -> None:
         )
         _write(results["output"] | "Format" >> beam.Map(_format), arguments.output, "id,label,predicted,score")
         errors = results["errors"] | "Describe" >> beam.Map(lambda row: f"{row.element.id},{row.stage},{row.message}")
-        _write(errors, str(Path(arguments.output).with_name("errors_python.csv")), "id,stage,message")
+        beside = FileSystems.join(FileSystems.split(arguments.output)[0], "errors_python.csv")
+        _write(errors, beside, "id,stage,message")
 
 
 def _parse(line: str) -> Digit:

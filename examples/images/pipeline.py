@@ -12,6 +12,7 @@ from typing import NamedTuple
 import apache_beam as beam
 import yaml
 from apache_beam.io import fileio
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from expansion import RunInference
@@ -54,7 +55,8 @@ def main() -> None:
         lines = results["output"] | "Format" >> beam.Map(_format, beam.pvalue.AsDict(labels))
         _write(lines, arguments.output, "file,label,predicted,score")
         errors = results["errors"] | "Describe" >> beam.Map(lambda row: f"{row.element.file},{row.stage},{row.message}")
-        _write(errors, str(Path(arguments.output).with_name("errors_python.csv")), "file,stage,message")
+        beside = FileSystems.join(FileSystems.split(arguments.output)[0], "errors_python.csv")
+        _write(errors, beside, "file,stage,message")
 
 
 def _read(file: fileio.ReadableFile) -> Picture:

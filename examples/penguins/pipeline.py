@@ -18,6 +18,7 @@ from typing import NamedTuple, Optional
 import apache_beam as beam
 import pyarrow as pa
 import yaml
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from expansion import MLTransform, RunInference
@@ -67,7 +68,8 @@ def main() -> None:
         else:
             errors = _serve(penguins, config, arguments.output)
         lines = errors | "Describe" >> beam.Map(lambda row: _csv(row.element.id, row.stage, row.message))
-        _write(lines, str(Path(arguments.output).with_name("errors_python.csv")), "id,stage,message")
+        beside = FileSystems.join(FileSystems.split(arguments.output)[0], "errors_python.csv")
+        _write(lines, beside, "id,stage,message")
 
 
 def _prepare(penguins: beam.PCollection, config: dict, arguments: argparse.Namespace) -> beam.PCollection:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import apache_beam as beam
 import yaml
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from expansion import RunInference
@@ -52,7 +53,8 @@ def main() -> None:
         errors = results["errors"] | "Describe" >> beam.Map(
             lambda row: _csv(row.element.sentence, row.stage, row.message)
         )
-        _write(errors, str(Path(arguments.output).with_name("errors_python.csv")), "sentence,stage,message")
+        beside = FileSystems.join(FileSystems.split(arguments.output)[0], "errors_python.csv")
+        _write(errors, beside, "sentence,stage,message")
 
 
 def _parse(line: str) -> Line:

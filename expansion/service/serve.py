@@ -253,7 +253,7 @@ def _greeting(
         f"  workers  {workers}",
         *(f"           {name}: {environment_of(config, named)}" for name, named in _by_framework(config)),
         *(f"           with {wheel.file_name}" for wheel in packages),
-        f'  Java     elements.apply(RunInference.of(Models.onnx("digits.onnx")).withExpansionService("{called}"))',
+        f'  Java     RunInference.<Row>of(Models.onnx("x.onnx")).features("x").withExpansionService("{called}")',
         f'  Python   rows | ExternalTransform("{urns.RUN_INFERENCE}", config.SerializeToString(), "{called}")',
     ]
     ready = f"LISTENING expansion={address}"

@@ -141,8 +141,8 @@ final class ServiceProcess implements AutoCloseable {
     }
     throw new ExpansionException(
         "no expansion service: no address was given, and there is no command `beam-ml-expansion` on"
-            + " the PATH to start one; install it with `pip install beam-ml-expansion`, or name the"
-            + " command in the environment variable "
+            + " the PATH to start one; after `make setup` in a clone it is in .venv/bin; add that"
+            + " to the PATH, or name the command in the environment variable "
             + COMMAND_VARIABLE
             + ", or give the address of a running service with withExpansionService or"
             + " --expansionService");
