@@ -25,12 +25,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from expansion.contract._gen import model_pb2
-from expansion.errors import BadRows, SystemicError, first_line
+from expansion.errors import BadRows, RemoteError, SystemicError, first_line, may_be_about_a_row
 from expansion.models.runtime import Runtime
 from expansion.models.signature import Model
+from expansion.tensors.blobs import compacted
 from expansion.tensors.columns import Blobs, Column, Columns, RaggedBlobs
 
 HELLO, READY, FAILED, GONE = "hello", "ready", "failed", "gone"
@@ -134,9 +134,7 @@ def compact(columns: Mapping[str, Column]) -> dict[str, Column]:
 
 
 def _compact(column: Column) -> Column:
-    if not isinstance(column, (Blobs, RaggedBlobs)) or column.array.get_total_buffer_size() <= column.array.nbytes:
-        return column
-    return replace(column, array=pa.concat_arrays([column.array]))
+    return replace(column, array=compacted(column.array)) if isinstance(column, (Blobs, RaggedBlobs)) else column
 
 
 def compact_inputs(inputs: Mapping[str, Columns]) -> dict[str, Columns]:
@@ -144,18 +142,25 @@ def compact_inputs(inputs: Mapping[str, Columns]) -> dict[str, Columns]:
     return {name: Columns(compact(columns), columns.row_count) for name, columns in inputs.items()}
 
 
+# Besides BadRows, those of our exceptions that models raise.
+_OURS = (SystemicError, RemoteError)
+
+
 def encode_error(error: Exception) -> tuple[str, Any]:
     """Returns an exception in a form in which it crosses: the name of its class, and what to make one from.
 
-    Ours and Python's own cross as they are. Others become the first of Python's own that they derive from, or else
-    SystemicError, and name their class.
+    Ours and Python's own cross as they are, but OSErrors about the system as SystemicError. Others become the first of
+    Python's own that they derive from, and name their class.
     """
     if isinstance(error, BadRows):
         return "BadRows", error.messages
-    if isinstance(error, SystemicError):
-        return "SystemicError", str(error)
+    for kind in _OURS:
+        if isinstance(error, kind):
+            return kind.__name__, str(error)
     text = f"{type(error).__name__}: {first_line(error)}"
-    for base in type(error).__mro__[:-3]:  # all but Exception, BaseException and object
+    if isinstance(error, OSError) and not may_be_about_a_row(error):
+        return "SystemicError", text
+    for base in type(error).__mro__:
         if base.__module__ == "builtins":
             if base is type(error) and len(error.args) <= 1:
                 text = str(error.args[0]) if error.args else ""
@@ -164,7 +169,7 @@ def encode_error(error: Exception) -> tuple[str, Any]:
             except TypeError:  # UnicodeDecodeError and a few others take more than a text
                 continue
             return base.__name__, text
-    return "SystemicError", text
+    raise AssertionError("every exception derives from Exception")
 
 
 def decode_error(encoded: tuple[str, Any]) -> Exception:
@@ -172,5 +177,5 @@ def decode_error(encoded: tuple[str, Any]) -> Exception:
     name, value = encoded
     if name == "BadRows":
         return BadRows(value)
-    error: Exception = SystemicError(value) if name == "SystemicError" else getattr(builtins, name)(value)
+    error: Exception = ({kind.__name__: kind for kind in _OURS}.get(name) or getattr(builtins, name))(value)
     return error

@@ -99,7 +99,7 @@ class RemoteCalls:
     def in_parts(self, row_count: int, send: Callable[[int, int], _T]) -> list[_T]:
         """Sends a batch in as few requests as the server takes.
 
-        A size that turns out to be too large is not tried again.
+        A size that turns out to be too large is not tried again, unless it was one row's fault.
 
         Args:
             row_count: Rows of the batch.
@@ -113,13 +113,14 @@ class RemoteCalls:
             Exception: Whatever else ``send`` raises.
         """
         results: list[_T] = []
-        start = 0
+        before, start = self._max_rows, 0
         while start < row_count:
             size = min(self._max_rows or row_count, row_count - start)
             try:
                 results.append(send(start, start + size))
             except TooLarge as error:
                 if size == 1:
+                    self._max_rows = before
                     raise ValueError(f"the row is too large for {self._server}: {error}") from error
                 self._max_rows = size // 2
                 _LOG.warning("%s: %s; sending %d rows at a time", self._server, error, self._max_rows)

@@ -174,6 +174,11 @@ def buffers_of(array: pa.Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.i
     return values[offsets[0] : offsets[-1]], offsets - offsets[0]
 
 
+def compacted(array: pa.Array) -> pa.Array:
+    """Returns an array of its own elements alone: a slice keeps, and is pickled with, all that it is a slice of."""
+    return array if array.get_total_buffer_size() <= array.nbytes else pa.concat_arrays([array])
+
+
 def _array(row: Any, rank: int) -> npt.NDArray[Any]:
     array = np.asarray(row, object)
     if array.size == 0:

@@ -46,6 +46,7 @@ class Batch:
             model, and before it is known.
         uris: Where the model may be, the newest first, where a second input says so; of these, ``route`` will be one.
         constants: Columns that say the same in every row, output or error: which models it went to.
+        row_bytes: Bytes that a carried row takes on average, where they are Python objects, of which columns know none.
     """
 
     carried: Columns
@@ -56,6 +57,7 @@ class Batch:
     route: str = ""
     uris: tuple[str, ...] = ()
     constants: Mapping[str, str] = field(default_factory=dict)
+    row_bytes: int = 0
 
     def __len__(self) -> int:
         """Number of rows that have not failed. Beam counts these as the batch's size."""
@@ -78,8 +80,8 @@ class Batch:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all columns, without the failures."""
-        return sum(columns.nbytes for columns in self._columns())
+        """Bytes of all columns and carried rows, without the failures."""
+        return sum(columns.nbytes for columns in self._columns()) + len(self) * self.row_bytes
 
     def applied(self, stage: str, operation: Callable[[Columns], Columns]) -> Batch:
         """Returns the batch after an operation; rows that fail are among its failures.
@@ -129,7 +131,7 @@ class Batch:
         return self._with_columns(columns.slice(start, stop) for columns in self._columns())
 
     def compact(self) -> Batch:
-        """Returns a copy that keeps nothing but its own rows alive: of a slice, pyarrow would pickle the whole."""
+        """Returns a copy that keeps its own rows alone alive; a slice keeps the whole."""
         return self.take(np.arange(len(self))).with_failures(self.failures)
 
     @staticmethod
@@ -139,7 +141,9 @@ class Batch:
             return batches[0]
         full = [batch for batch in batches if len(batch)] or batches[:1]
         joined = full[0]._with_columns(map(Columns.concat, zip(*(batch._columns() for batch in full), strict=True)))
-        return joined.with_failures(tuple(failures for batch in batches for failures in batch.failures))
+        row_bytes = sum(len(batch) * batch.row_bytes for batch in full) // max(1, len(joined))
+        failures = tuple(failures for batch in batches for failures in batch.failures)
+        return replace(joined, failures=failures, row_bytes=row_bytes)
 
     def _columns(self) -> tuple[Columns, ...]:
         """Returns everything that has a row for each of the batch's."""

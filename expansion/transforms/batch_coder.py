@@ -8,23 +8,30 @@ import pickle
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from apache_beam import coders
 from apache_beam.coders import coder_impl
 from apache_beam.coders.coders import FastCoder
 from apache_beam.internal.cloudpickle.cloudpickle import CloudPickler
 from apache_beam.utils.windowed_value import WindowedValue
 
+from expansion.tensors.blobs import compacted
 from expansion.tensors.columns import Dense
 from expansion.transforms import packed_rows
 from expansion.transforms.batch import Batch
 
 
 class _Pickler(CloudPickler):  # type: ignore[misc]
-    """Pickles carried rows all at once; classes that can't be imported elsewhere, as those of a script, with them."""
+    """Pickles carried rows all at once; classes that can't be imported elsewhere, as those of a script, with them.
+
+    Of slices of texts and bytes it pickles what they show: pyarrow would take along all that they are slices of.
+    """
 
     def reducer_override(self, obj: Any) -> Any:
         if type(obj) is Dense and obj.values.dtype == object and len(obj) and isinstance(obj.values[0], WindowedValue):
             return _carried, packed_rows.pack(obj.values.tolist())
+        if isinstance(obj, pa.Array):
+            return compacted(obj).__reduce__()
         return super().reducer_override(obj)
 
 

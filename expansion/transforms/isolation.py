@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from expansion.errors import BadRows, SystemicError, first_line
+from expansion.errors import BadRows, SystemicError, first_line, may_be_about_a_row
 from expansion.tensors.columns import Columns, Indices
 
 Operation = Callable[[Columns], Columns]
@@ -69,6 +69,12 @@ def isolate(operation: Operation, columns: Columns) -> Isolated:
     return Isolated(Columns.concat(results), search.errors)
 
 
+def _is_systemic(error: Exception) -> bool:
+    if isinstance(error, OSError) and may_be_about_a_row(error):
+        return False
+    return isinstance(error, SYSTEMIC_ERRORS)
+
+
 class _Search:
     """One search for bad rows.
 
@@ -91,9 +97,9 @@ class _Search:
             except BadRows as bad:  # noqa: PERF203 - a call of the operation a turn
                 good = self._take_out(bad, rows)
                 columns, rows = columns.take(good), rows[good]
-            except SYSTEMIC_ERRORS:
-                raise
             except Exception as error:
+                if _is_systemic(error):
+                    raise
                 if len(rows) == 1:
                     self._blame(int(rows[0]), error)
                     return

@@ -12,6 +12,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 from apache_beam.transforms.window import BoundedWindow, GlobalWindow
+from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
 from expansion.tensors.columns import Column, Columns, Dense
@@ -25,6 +26,12 @@ from expansion.transforms.made_by import MadeBy
 
 # Name of the only carried column: WindowedValues of the rows themselves, which Python never copies or encodes.
 _ROW = "row"
+
+# Of what varies in size in the rows that become one Batch: about as much as one row may have of features.
+MAX_PACKED_BYTES = 64 << 20
+# What a row takes besides that: objects for itself, its values, window and timestamp.
+_OBJECT_BYTES = 500
+_OF_ONE_SIZE = (bool, int, float, np.number, np.bool_, Timestamp)
 
 
 class _Once(tuple[Any, ...]):
@@ -52,6 +59,8 @@ class _Pack(beam.DoFn):  # type: ignore[misc]
     def start_bundle(self) -> None:
         """Begins with nothing."""
         self._waiting: list[Any] = []
+        self._nbytes = 0
+        self._sized: list[str] | None = None
 
     def finish_bundle(self) -> Iterable[WindowedValue]:
         """Returns what is left."""
@@ -61,11 +70,20 @@ class _Pack(beam.DoFn):  # type: ignore[misc]
     def _batches(self) -> Iterable[WindowedValue]:
         """Returns Batches of what is waiting, of which nothing waits any more."""
 
+    def _keep(self, waiting: Any, row: Any, names: Iterable[str]) -> Iterable[WindowedValue]:
+        """Has something wait, of which the row has values of these names; returns Batches when there is enough."""
+        if self._sized is None:  # a bundle's rows are alike
+            self._sized = [name for name in names if not isinstance(getattr(row, name, None), _OF_ONE_SIZE)]
+        self._waiting.append(waiting)
+        for name in self._sized:
+            self._nbytes += _nbytes(getattr(row, name, None))
+        return self._batches() if len(self._waiting) >= self._max_rows or self._nbytes >= MAX_PACKED_BYTES else ()
+
     def _take(self) -> list[Any]:
-        taken, self._waiting = self._waiting, []
+        taken, self._waiting, self._nbytes = self._waiting, [], 0
         return taken
 
-    def _batch(self, rows: Sequence[Any], carried: Columns) -> Batch:
+    def _batch(self, rows: Sequence[Any], carried: Columns, row_bytes: int = 0) -> Batch:
         columns: dict[str, Column] = {}
         errors: dict[int, RowError] = {}
         for name, field in self._features.items():
@@ -76,7 +94,7 @@ class _Pack(beam.DoFn):  # type: ignore[misc]
                 columns[nulls_of(name)] = Dense(np.array([value is None for value in values], np.bool_))
             columns[name], bad = to_column(values, field, fill)
             errors.update({index: RowError("ValueError", message) for index, message in bad.items()})
-        batch = Batch(carried, Columns(columns, len(rows)), constants=self._says)
+        batch = Batch(carried, Columns(columns, len(rows)), constants=self._says, row_bytes=row_bytes)
         errors.update(self._too_large(batch.features))
         return batch.without(errors, "decode")
 
@@ -106,17 +124,20 @@ class PackRows(_Pack):
 
     def process(self, _: Any, row: WindowedValue = beam.DoFn.WindowedValueParam) -> Iterable[WindowedValue]:
         """Returns Batches when enough rows have come. It asks for no window: Beam calls it once for all of a row's."""
-        self._waiting.append(row)
-        return self._batches() if len(self._waiting) >= self._max_rows else ()
+        value = row.value
+        names = getattr(value, "_fields", ()) or getattr(value, "__dict__", ())  # of a NamedTuple, of other classes
+        return self._keep(row, value, names)
 
     def _batches(self) -> Iterable[WindowedValue]:
+        row_bytes = _OBJECT_BYTES + self._nbytes // max(1, len(self._waiting))
         rows = self._take()
         places = _by_window(rows) if self._by_window else {GlobalWindow(): rows} if rows else {}
         # Their windows are named, as Beam would assign them by the rows' own WindowFn otherwise.
         for window, placed in places.items():
             carried = np.empty(len(placed), object)
             carried[:] = placed
-            batch = self._batch([row.value for row in placed], Columns({_ROW: Dense(carried)}, len(placed)))
+            columns = Columns({_ROW: Dense(carried)}, len(placed))
+            batch = self._batch([row.value for row in placed], columns, row_bytes)
             yield WindowedValue(batch, min(placed, key=attrgetter("timestamp_micros")).timestamp, _Once((window,)))
 
 
@@ -125,14 +146,22 @@ class PackFeatures(_Pack):
 
     def process(self, row: Any) -> Iterable[WindowedValue]:
         """Returns a Batch when enough rows have come. It asks for the row alone, which Beam gives in half the time."""
-        self._waiting.append(row)
-        return self._batches() if len(self._waiting) >= self._max_rows else ()
+        return self._keep(row, row, self._features)
 
     def _batches(self) -> Iterable[WindowedValue]:
         rows = self._take()
         if rows:
             window = GlobalWindow()
             yield WindowedValue(self._batch(rows, Columns({}, len(rows))), window.max_timestamp(), _Once((window,)))
+
+
+def _nbytes(value: Any) -> int:
+    """Returns about how many bytes a value of a row takes, beyond what every object does."""
+    if isinstance(value, (str, bytes)):
+        return len(value)
+    if isinstance(value, (list, tuple)):
+        return 8 * len(value) + (0 if not value or isinstance(value[0], _OF_ONE_SIZE) else sum(map(_nbytes, value)))
+    return int(getattr(value, "nbytes", 0))
 
 
 def _by_window(rows: Iterable[WindowedValue]) -> dict[BoundedWindow, list[WindowedValue]]:

@@ -140,6 +140,21 @@ def test_a_row_that_is_too_large_by_itself_is_a_row_error():
         calls(FakeClock()).in_parts(8, send)
 
 
+def test_a_row_that_is_too_large_by_itself_does_not_make_later_requests_small():
+    sent = []
+
+    def send(start, stop):
+        sent.append((start, stop))
+        if start <= 5 < stop:
+            raise TooLarge("4194305 bytes")
+
+    remote = calls(FakeClock())
+    with pytest.raises(ValueError, match="too large"):
+        remote.in_parts(8, send)
+    remote.in_parts(5, send)
+    assert sent[-1] == (0, 5)
+
+
 def test_requests_start_at_even_distances_and_attempts_count_as_requests():
     fake = FakeClock()
     remote, started = calls(fake, max_requests_per_second=4, backoff_secs=0.1), []

@@ -1,13 +1,17 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """One bad row never costs its batch."""
 
+import errno
+import io
 import math
+from functools import partial
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from expansion.errors import BadRows, SystemicError
-from expansion.tensors.columns import Columns, Dense
+from expansion.tensors.columns import Blobs, Columns, Dense
 from expansion.transforms.isolation import isolate
 
 
@@ -97,12 +101,41 @@ def test_three_rows_that_fail_alike_before_any_succeeds_are_a_systemic_error_of_
     assert operation.calls <= math.log2(256) + 5
 
 
-@pytest.mark.parametrize("error", [MemoryError, OSError, TimeoutError, ConnectionError, ImportError, SystemicError])
+@pytest.mark.parametrize(
+    "error", [MemoryError, FileNotFoundError, TimeoutError, ConnectionError, ImportError, SystemicError]
+)
 def test_an_error_that_is_not_about_rows_is_not_bisected(error):
     operation = RaisesOn({3}, error)
     with pytest.raises(error):
         isolate(operation, columns(range(10)))
     assert operation.calls == 1
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
+def test_an_error_of_the_system_is_not_bisected(number):
+    operation = RaisesOn({3}, partial(OSError, number))
+    with pytest.raises(OSError, match="poison"):
+        isolate(operation, columns(range(10)))
+    assert operation.calls == 1
+
+
+def test_what_pillow_raises_over_a_damaged_image_costs_its_row():
+    Image = pytest.importorskip("PIL.Image")  # noqa: N806
+
+    def pictures(images):
+        sizes = [Image.open(io.BytesIO(data)).convert("RGB").size[0] for data in images["x"].to_list()]
+        return Columns({"y": Dense(np.array(sizes))}, len(sizes))
+
+    whole = io.BytesIO()
+    Image.effect_noise((40, 40), 50).save(whole, "PNG")
+    data = [whole.getvalue()] * 8
+    data[2], data[5] = whole.getvalue()[:600], b"no image"
+    result = isolate(pictures, Columns({"x": Blobs("BYTES", pa.array(data, pa.binary()), (), 8)}, 8))
+    assert result.columns["y"].values.tolist() == [40] * 6
+    assert {row: error.error_type for row, error in result.errors.items()} == {
+        2: "OSError",
+        5: "UnidentifiedImageError",
+    }
 
 
 def test_an_empty_batch_is_not_passed_to_the_operation():

@@ -12,7 +12,7 @@ from apache_beam.transforms.window import GlobalWindow, IntervalWindow
 from apache_beam.utils.timestamp import MIN_TIMESTAMP, Timestamp
 from apache_beam.utils.windowed_value import PANE_INFO_UNKNOWN, PaneInfo, PaneInfoTiming, WindowedValue
 
-from expansion.tensors.columns import Columns, Dense
+from expansion.tensors.columns import Blobs, Columns, Dense, RaggedBlobs
 from expansion.transforms import packed_rows
 from expansion.transforms.batch import Batch
 from expansion.transforms.batch_coder import BatchCoder
@@ -102,3 +102,16 @@ def test_rows_of_a_class_of_a_script_come_out_in_another_process():
     done = subprocess.run([sys.executable, "-c", DECODE], input=encoded, capture_output=True, check=True)
     assert done.stdout.decode().strip() == "__main__ OfScript(age=1.5)"
     assert isinstance(BatchCoder().decode(encoded).carried["row"].values[0].value, OfScript)
+
+
+def test_of_a_part_of_a_batch_only_that_part_is_written():
+    texts = Blobs.of("STRING", [f"{number}" * 1000 for number in range(4000)], 4000, ())
+    parts = RaggedBlobs("STRING", texts.array, np.ones((4000, 1), np.int32))
+    batch = Batch(Columns({"row": texts}, 4000), Columns({"text": texts, "parts": parts}, 4000))
+    part = batch.slice(100, 110)
+    written = BatchCoder().encode(part)
+    assert len(written) < 3 * part.nbytes
+    there = BatchCoder().decode(written)
+    assert there.carried["row"].to_rows() == part.carried["row"].to_rows()
+    assert there.features["text"].to_rows() == part.features["text"].to_rows()
+    assert there.features["parts"].to_rows() == part.features["parts"].to_rows()
