@@ -15,6 +15,12 @@ final class BatchLimits implements Serializable {
   static final long DEFAULT_ELEMENT_BYTES = 64L << 20;
 
   /**
+   * The most that {@link #bytes} may be. A batch is one array, of less than 2 GiB, and holds the
+   * element that exceeds its bytes until that is taken back.
+   */
+  static final long MAX_BYTES = 1L << 30;
+
+  /**
    * Rows of a batch: small rows too should reach the model before a bundle has collected all of
    * them.
    */

@@ -31,10 +31,12 @@ abstract class Carry<T, C> implements Serializable {
   abstract C of(T element);
 
   /**
-   * Writes what does not come back as a feature column; {@code row} is the element as a row, if it
-   * has a schema.
+   * Writes what does not come back as a feature column.
+   *
+   * @param row the element as a row, if it has a schema
+   * @param hasNulls whether some feature was sent without a value
    */
-  abstract void write(T element, Row row, OutputStream out) throws IOException;
+  abstract void write(T element, Row row, boolean hasNulls, OutputStream out) throws IOException;
 
   /** Returns a reader of the rows of one batch. */
   abstract Reader<C> reader(TensorBatchReader batch);
@@ -89,7 +91,7 @@ abstract class Carry<T, C> implements Serializable {
     }
 
     @Override
-    void write(T element, Row row, OutputStream out) throws IOException {
+    void write(T element, Row row, boolean hasNulls, OutputStream out) throws IOException {
       coder.encode(of(element), out);
     }
 

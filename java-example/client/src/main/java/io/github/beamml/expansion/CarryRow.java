@@ -81,13 +81,11 @@ final class CarryRow<T> extends Carry<T, T> {
   }
 
   @Override
-  void write(T element, Row row, OutputStream out) throws IOException {
-    for (int index : featureIndexes) {
-      if (row.getValue(index) == null) {
-        out.write(WHOLE);
-        coder.encode(element, out);
-        return;
-      }
+  void write(T element, Row row, boolean hasNulls, OutputStream out) throws IOException {
+    if (hasNulls) {
+      out.write(WHOLE);
+      coder.encode(element, out);
+      return;
     }
     out.write(REST);
     if (restIndexes.length > 0) {
@@ -106,9 +104,14 @@ final class CarryRow<T> extends Carry<T, T> {
     return restCoder.getSchema();
   }
 
-  /** Reads the fields that do not come back as columns, of which others may stand in their place. */
+  /** The schema of the elements. */
+  Schema schema() {
+    return schema;
+  }
+
+  /** Reads the fields that do not come back as columns, or all fields of an element with a null. */
   Reader<Row> restReader() {
-    return (row, in) -> in.read() == WHOLE ? rest(toRow(coder.decode(in))) : readRest(in);
+    return (row, in) -> in.read() == WHOLE ? toRow(coder.decode(in)) : readRest(in);
   }
 
   private Row toRow(T element) {

@@ -102,9 +102,13 @@ final class ConfigFile {
         problem(path, "expected a mapping; got " + show(value));
         return;
       }
+      FieldDescriptor keyField = field.getMessageType().findFieldByName("key");
       FieldDescriptor valueField = field.getMessageType().findFieldByName("value");
-      ((Map<?, ?>) value)
-          .forEach((key, item) -> checkOne(join(path, String.valueOf(key)), item, valueField));
+      for (Map.Entry<?, ?> entry : ((Map<?, ?>) value).entrySet()) {
+        // YAML reads the key no as false, and 010 as 8.
+        checkOne(path, entry.getKey(), keyField);
+        checkOne(join(path, String.valueOf(entry.getKey())), entry.getValue(), valueField);
+      }
     } else if (field.isRepeated()) {
       if (!(value instanceof List)) {
         problem(path, "expected a list; got " + show(value));

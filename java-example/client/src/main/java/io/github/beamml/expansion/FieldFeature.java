@@ -19,8 +19,12 @@ final class FieldFeature implements Feature.Source<Object> {
 
   private final int index;
 
-  private FieldFeature(int index) {
+  /** Whether a value that is no tensor is sent as a null, which fails only where it is read. */
+  private final boolean lenient;
+
+  private FieldFeature(int index, boolean lenient) {
     this.index = index;
+    this.lenient = lenient;
   }
 
   /**
@@ -32,6 +36,10 @@ final class FieldFeature implements Feature.Source<Object> {
    *     holds
    */
   static Feature<Object> of(Schema schema, String name, long... shape) {
+    return of(schema, name, false, shape);
+  }
+
+  private static Feature<Object> of(Schema schema, String name, boolean lenient, long... shape) {
     if (!schema.hasField(name)) {
       throw new IllegalArgumentException(
           "feature \""
@@ -67,11 +75,12 @@ final class FieldFeature implements Feature.Source<Object> {
       }
       column = known.build();
     }
-    return new Feature<>(column, new FieldFeature(schema.indexOf(name)));
+    return new Feature<>(column, new FieldFeature(schema.indexOf(name), lenient));
   }
 
   /**
-   * Features of all fields that can be one.
+   * Features of all fields that can be one. A row whose value is no tensor, such as arrays of
+   * unequal sizes, has a null there, unless its shape is known: perhaps no one reads it.
    *
    * @param shapes of one row, by field, where they are known
    * @throws IllegalArgumentException if there is no such field, or one of the shapes is of another
@@ -81,7 +90,8 @@ final class FieldFeature implements Feature.Source<Object> {
     for (Schema.Field field : schema.getFields()) {
       String name = field.getName();
       if (SchemaFields.column(name, field.getType()).isPresent()) {
-        features.put(name, of(schema, name, shapes.getOrDefault(name, new long[0])));
+        long[] shape = shapes.getOrDefault(name, new long[0]);
+        features.put(name, of(schema, name, shape.length == 0, shape));
       }
     }
     if (features.isEmpty()) {
@@ -100,6 +110,11 @@ final class FieldFeature implements Feature.Source<Object> {
 
   @Override
   public void write(Object element, Row row, ColumnWriter column) {
-    RowValues.write(column, row.getValue(index));
+    Object value = row.getValue(index);
+    if (lenient) {
+      RowValues.writeOrNull(column, value);
+    } else {
+      RowValues.write(column, value);
+    }
   }
 }

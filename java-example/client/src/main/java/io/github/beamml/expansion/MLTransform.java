@@ -32,7 +32,8 @@ import org.apache.beam.sdk.values.PCollection;
  * <p>Elements need a Beam schema. Its numbers, booleans, texts, bytes and arrays of them are columns
  * that operations and hooks can name; fields of other types, such as rows, maps and dates, come
  * through untouched. An element with a null fails where an operation or hook reads it, unless that
- * is one that fills it in.
+ * is one that fills it in. An array that is no tensor, for there is a null or arrays of unequal
+ * sizes in it, counts as a null: it comes through untouched where none reads it.
  *
  * @param <T> the type of the elements
  */

@@ -77,6 +77,7 @@ final class Packing<T, C> implements Serializable {
     private final ColumnWriter opaque;
     private final Placement.Writer placements = new Placement.Writer(windowCoder);
     private Row row;
+    private boolean hasNulls;
 
     private Rows() {
       List<Field> fields = fields();
@@ -88,13 +89,16 @@ final class Packing<T, C> implements Serializable {
     void putFeatures(T element) {
       writer.beginRow();
       row = toRow == null ? null : toRow.apply(element);
+      hasNulls = false;
       for (int i = 0; i < features.size(); i++) {
-        features.get(i).write(element, row, writer.column(i));
+        ColumnWriter column = writer.column(i);
+        features.get(i).write(element, row, column);
+        hasNulls |= column.lastIsNull();
       }
     }
 
     void putCarried(T element) throws IOException {
-      carry.write(element, row, opaque.stream());
+      carry.write(element, row, hasNulls, opaque.stream());
       row = null;
     }
 

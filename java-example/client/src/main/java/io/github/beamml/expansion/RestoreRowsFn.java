@@ -36,24 +36,32 @@ final class RestoreRowsFn<T> extends RestoreFn<Row, Row> {
 
   @Override
   RowFunction<Row, Row> rows(TensorBatchReader batch) {
-    Schema rest = carry.restSchema();
+    int[] restIndexes = indexes(carry.restSchema());
+    int[] wholeIndexes = indexes(carry.schema());
     int count = schema.getFieldCount();
     ColumnReader[] columns = new ColumnReader[count];
-    int[] restIndexes = new int[count];
     for (int i = 0; i < count; i++) {
-      String name = schema.getField(i).getName();
-      if (rest.hasField(name) && !results.contains(name)) {
-        restIndexes[i] = rest.indexOf(name);
-      } else {
-        columns[i] = batch.column(name);
+      if (restIndexes[i] < 0) {
+        columns[i] = batch.column(schema.getField(i).getName());
       }
     }
     return (carried, row) -> {
+      boolean whole = carried.getFieldCount() == carry.schema().getFieldCount();
+      int[] indexes = whole ? wholeIndexes : restIndexes;
       Object[] values = new Object[count];
       for (int i = 0; i < count; i++) {
-        values[i] = columns[i] == null ? carried.getValue(restIndexes[i]) : columns[i].value(row);
+        values[i] = indexes[i] < 0 ? columns[i].value(row) : carried.getValue(indexes[i]);
       }
       return Row.withSchema(schema).attachValues(Arrays.asList(values));
     };
+  }
+
+  /** Where in a carried row the fields are that are as they came in; -1 for others. */
+  private int[] indexes(Schema carried) {
+    return schema.getFieldNames().stream()
+        .mapToInt(
+            name ->
+                carried.hasField(name) && !results.contains(name) ? carried.indexOf(name) : -1)
+        .toArray();
   }
 }

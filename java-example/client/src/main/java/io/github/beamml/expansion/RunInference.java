@@ -445,8 +445,16 @@ public final class RunInference<T, C> extends PTransform<PCollection<T>, Predict
     return with(config.toBuilder().setErrorHandling(errorHandling));
   }
 
-  /** Sets the bytes of the batches that cross the wire, at most. Default: 4 MiB. */
+  /**
+   * Sets the bytes of the batches that cross the wire, at most. Default: 4 MiB.
+   *
+   * @throws IllegalArgumentException if it is less than 1 byte or more than 1 GiB
+   */
   public RunInference<T, C> wireBatchBytes(long bytes) {
+    if (bytes < 1 || bytes > BatchLimits.MAX_BYTES) {
+      throw new IllegalArgumentException(
+          "wireBatchBytes: got " + bytes + "; expected 1 to " + BatchLimits.MAX_BYTES);
+    }
     return new RunInference<>(config, features, carry, expansionService, bytes, modelUris);
   }
 

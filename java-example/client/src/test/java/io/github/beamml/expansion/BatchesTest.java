@@ -2,6 +2,7 @@
 package io.github.beamml.expansion;
 
 import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertThrows;
 import static org.junit.Assert.assertTrue;
 
 import io.github.beamml.expansion.tensor.TensorBatchReader;
@@ -101,6 +102,16 @@ public class BatchesTest {
     texts(400, 400, 400, 400, 400).apply(recorded().wireBatchBytes(1000));
     pipeline.run();
     assertEquals(List.of(2, 2, 1), sentRows());
+  }
+
+  @Test
+  public void bytesOfABatchThatNoArrayHoldsAreRefused() {
+    for (long wrong : new long[] {Long.MIN_VALUE, -1, 0, (1L << 30) + 1, 2L << 30}) {
+      IllegalArgumentException e =
+          assertThrows(IllegalArgumentException.class, () -> recorded().wireBatchBytes(wrong));
+      assertEquals("wireBatchBytes: got " + wrong + "; expected 1 to 1073741824", e.getMessage());
+    }
+    recorded().wireBatchBytes(1).wireBatchBytes(1L << 30);
   }
 
   @Test

@@ -18,6 +18,7 @@ import org.apache.beam.sdk.coders.StringUtf8Coder;
 import org.apache.beam.sdk.coders.VarIntCoder;
 import org.apache.beam.sdk.schemas.Schema;
 import org.apache.beam.sdk.schemas.Schema.FieldType;
+import org.apache.beam.sdk.schemas.logicaltypes.FixedBytes;
 import org.apache.beam.sdk.testing.CoderProperties;
 import org.apache.beam.sdk.testing.PAssert;
 import org.apache.beam.sdk.testing.TestPipeline;
@@ -128,6 +129,27 @@ public class CarryTest {
                     "IllegalArgumentException",
                     "13 is unlucky",
                     "sum.onnx")));
+    pipeline.run();
+  }
+
+  @Test
+  public void fieldsThatDifferOnlyInAnArgumentOfTheirTypeComeBackInOnePipeline() {
+    sums.serve(pipeline);
+    for (int length : new int[] {16, 32}) {
+      Schema schema =
+          Schema.builder()
+              .addDoubleField("x")
+              .addLogicalTypeField("id", FixedBytes.of(length))
+              .build();
+      Row row = Row.withSchema(schema).addValues(1.0, new byte[length]).build();
+      PCollection<Row> elements =
+          pipeline
+              .apply("Rows" + length, Create.of(row).withRowSchema(schema))
+              .apply("Sum" + length, RunInference.<Row>of(Models.onnx("sum.onnx")).features("x"))
+              .output()
+              .apply("Elements" + length, new Mapped<>(Prediction::element, RowCoder.of(schema)));
+      PAssert.that("Elements of " + length, elements).containsInAnyOrder(row);
+    }
     pipeline.run();
   }
 

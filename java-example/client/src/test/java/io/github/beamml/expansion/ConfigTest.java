@@ -320,6 +320,26 @@ public class ConfigTest {
   }
 
   @Test
+  public void keysOfAMapThatYamlDoesNotReadAsTextAreRefused() throws Exception {
+    Path yaml =
+        file(
+            "c.yaml",
+            "per_key:",
+            "  column: country",
+            "  uris: {de: de.onnx, no: norway.onnx, 010: eight.onnx, 'on': on.onnx}");
+    ExpansionException e =
+        assertThrows(ExpansionException.class, () -> RunInference.fromConfig(yaml.toString()));
+    assertEquals(
+        "per_key.uris: expected text; got false; put it in quotes\n"
+            + "per_key.uris: expected text; got 8; put it in quotes",
+        e.getMessage().replace(yaml + ": ", ""));
+    Path quoted = file("quoted.yaml", "per_key: {uris: {'no': norway.onnx, '010': eight.onnx}}");
+    assertEquals(
+        Map.of("no", "norway.onnx", "010", "eight.onnx"),
+        RunInference.fromConfig(quoted.toString()).config().getPerKey().getUrisMap());
+  }
+
+  @Test
   public void filesThatAreNoConfigurationAreRefused() throws Exception {
     Path broken = file("broken.yaml", "model: [");
     Path empty = file("empty.yaml", "");

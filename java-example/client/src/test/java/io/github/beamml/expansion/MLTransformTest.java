@@ -198,14 +198,43 @@ public class MLTransformTest {
             + " with outputs or Hooks.rename");
   }
 
+  private static final Schema RAGGED =
+      Schema.builder()
+          .addDoubleField("age")
+          .addArrayField("x", FieldType.array(FieldType.INT32))
+          .addArrayField("scores", FieldType.DOUBLE.withNullable(true))
+          .addArrayField("words", FieldType.STRING.withNullable(true))
+          .build();
+
+  private static Row ragged(List<List<Integer>> x, List<Double> scores, List<String> words) {
+    return Row.withSchema(RAGGED).addValues(2.0, x, scores, words).build();
+  }
+
   @Test
-  public void anElementThatIsNoRowOfTensorsIsAnErrorOfItsOwn() {
+  public void valuesThatAreNoTensorsComeThroughWhereNoOneReadsThem() {
+    serve(List.of(Fields.of("age", Datatype.FP64)));
+    Row[] rows = {
+      ragged(List.of(List.of(1), List.of(2)), List.of(1.0), List.of("a", "b")),
+      ragged(List.of(List.of(1), List.of(2, 3)), List.of(2.0, 3.0), List.of("c")),
+      ragged(List.of(), Arrays.asList(4.0, null), Arrays.asList("d", "e", null)),
+      ragged(List.of(List.of(4, 5)), List.of(5.0), List.of("f", "g")),
+    };
+    PCollection<Row> input = pipeline.apply(Create.of(Arrays.asList(rows)).withRowSchema(RAGGED));
+    Transformed<Row> transformed = input.apply(scaled());
+    PAssert.that(transformed.output()).containsInAnyOrder(rows);
+    PAssert.that(transformed.errors()).empty();
+    pipeline.run();
+  }
+
+  @Test
+  public void anElementThatIsNotOfTheShapeThatWasSaidIsAnErrorOfItsOwn() {
     serve(List.of());
-    Schema schema = Schema.builder().addArrayField("x", FieldType.array(FieldType.INT32)).build();
-    Row good = Row.withSchema(schema).addArray(List.of(1), List.of(2)).build();
-    Row bad = Row.withSchema(schema).addArray(List.of(1), List.of(2, 3)).build();
+    Row good = ragged(List.of(List.of(1), List.of(2)), List.of(), List.of());
+    Row bad = ragged(List.of(List.of(1), List.of(2, 3)), List.of(), List.of());
     Transformed<Row> transformed =
-        pipeline.apply(Create.of(good, bad).withRowSchema(schema)).apply(scaled());
+        pipeline
+            .apply(Create.of(good, bad).withRowSchema(RAGGED))
+            .apply(scaled().shape("x", 2, 1));
     PAssert.that(transformed.output()).containsInAnyOrder(good);
     PAssert.that(
             transformed

@@ -29,6 +29,7 @@ public final class ColumnWriter {
   private int markedElements;
   private int markedValues;
   private boolean hasNulls;
+  private boolean lastIsNull;
 
   ColumnWriter(Field field) {
     this.field = field;
@@ -226,10 +227,21 @@ public final class ColumnWriter {
   }
 
   private void closeRow(int valid) {
+    lastIsNull = valid == 0;
     if (hasNulls) {
       validity.write(valid);
     }
     rows++;
+  }
+
+  /** Takes back what was put for the open row of this column, which can then be put anew. */
+  void restartRow() {
+    rollback(rows);
+  }
+
+  /** Whether the row that was ended last has no value. */
+  public boolean lastIsNull() {
+    return lastIsNull;
   }
 
   /** The shape of a row, with 0 for unknown dimensions. */

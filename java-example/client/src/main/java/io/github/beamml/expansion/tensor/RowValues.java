@@ -29,6 +29,21 @@ public final class RowValues {
   }
 
   /**
+   * Writes one row of a column, and no value in place of one that is ragged within itself or has
+   * nulls: for a column that perhaps no one reads.
+   *
+   * @param value as in {@link #write}
+   */
+  public static void writeOrNull(ColumnWriter column, Object value) {
+    try {
+      write(column, value);
+    } catch (TensorBatchException e) {
+      column.restartRow();
+      column.endNullRow();
+    }
+  }
+
+  /**
    * Puts nested arrays and notes their shape: the first of each depth sets it, and the others must
    * agree.
    */

@@ -1,13 +1,16 @@
 // Licensed under the Apache License, Version 2.0; see LICENSE.
 package io.github.beamml.expansion.tensor;
 
+import com.google.common.primitives.Bytes;
 import io.github.beamml.expansion.v1.Field;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.Optional;
 import java.util.UUID;
+import java.util.stream.Collectors;
 import org.apache.beam.sdk.schemas.Schema;
 import org.apache.beam.sdk.schemas.Schema.FieldType;
+import org.apache.beam.sdk.schemas.SchemaTranslation;
 
 /**
  * Columns as fields of a Beam schema, and back: a tensor is nested arrays, with a dimension of
@@ -55,11 +58,35 @@ public final class SchemaFields {
   }
 
   /**
-   * Gives a schema an id that follows from its content. Beam gives a random one otherwise, and then
-   * two expansions of one pipeline differ and a streaming job cannot be updated.
+   * Gives a schema an id that follows from its content, and from all of it. Beam gives a random one
+   * otherwise, and then two expansions of one pipeline differ and a streaming job cannot be updated;
+   * and Beam takes schemas of one id for the same, so that others must not share it.
    */
   public static Schema identified(Schema schema) {
-    schema.setUUID(UUID.nameUUIDFromBytes(schema.toString().getBytes(StandardCharsets.UTF_8)));
+    // Without ids, its own and those of schemas within it: Beam makes up new ones for each object.
+    byte[] proto = SchemaTranslation.schemaToProto(schema, false, false).toByteArray();
+    byte[] names = logicalTypes(FieldType.row(schema)).getBytes(StandardCharsets.UTF_8);
+    schema.setUUID(UUID.nameUUIDFromBytes(Bytes.concat(proto, names)));
     return schema;
+  }
+
+  /** The names of logical types, of which Beam's proto has only those that other languages know. */
+  private static String logicalTypes(FieldType type) {
+    switch (type.getTypeName()) {
+      case ROW:
+        return type.getRowSchema().getFields().stream()
+            .map(field -> logicalTypes(field.getType()))
+            .collect(Collectors.joining(",", "(", ")"));
+      case ARRAY:
+      case ITERABLE:
+        return logicalTypes(type.getCollectionElementType());
+      case MAP:
+        return logicalTypes(type.getMapKeyType()) + ":" + logicalTypes(type.getMapValueType());
+      case LOGICAL_TYPE:
+        return type.getLogicalType().getIdentifier()
+            + logicalTypes(type.getLogicalType().getBaseType());
+      default:
+        return "";
+    }
   }
 }
