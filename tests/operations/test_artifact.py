@@ -241,3 +241,19 @@ def test_columns_must_be_as_they_were_when_operations_learned(tmp_path, write_ar
 def test_a_manifest_that_is_no_json_that_can_be_read_is_systemic(content):
     with pytest.raises(SystemicError, match=r"artifact\.json is not JSON"):
         manifest.parse(content)
+
+
+@pytest.mark.parametrize(
+    ("operation", "path"),
+    [
+        ({"scale_by_min_max": {"columns": ["age"], "max_value": 10**400}}, "operations[0].scale_by_min_max.max_value"),
+        ({"scale_to_01": {"columns": ["\ud800"]}}, "operations[0].scale_to_01.columns[0]"),
+        ({"\ud800": {}}, r"operations[0].'\ud800'"),
+    ],
+)
+def test_a_manifest_with_values_that_no_message_holds_is_refused(tmp_path, write_artifact, operation, path):
+    write_artifact(str(tmp_path))
+    change(tmp_path / "artifact.json", operations=[{"operation": operation}])
+    [reason] = refusals(tmp_path)
+    assert path in reason
+    assert reason.encode()
