@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -26,6 +27,9 @@ from expansion.operations.results import (
 from expansion.operations.statistic import Learned
 from expansion.tensors.columns import Columns, Dense, Ragged
 
+# Below it, no difference to a finite FP64 number is infinite: it is less than half a unit in the last place of them.
+_LARGE = 2.0**960
+
 
 def check(config: operation_pb2.ScaleByMinMax) -> Iterator[Problem]:
     """Yields what is wrong with the message by itself."""
@@ -35,6 +39,9 @@ def check(config: operation_pb2.ScaleByMinMax) -> Iterator[Problem]:
     yield from finite("max_value", high)
     if high <= low:
         yield Problem("max_value", f"got {high:g}; expected more than min_value, {low:g}")
+    elif math.isinf(high - low) and math.isfinite(low) and math.isfinite(high):
+        reason = f"got {high:g}, and min_value is {low:g}"
+        yield Problem("max_value", f"{reason}; expected a difference that FP64 holds, at most 1.79e308")
 
 
 def fields(config: operation_pb2.ScaleByMinMax, inputs: Mapping[str, Field]) -> dict[str, Field]:
@@ -74,8 +81,21 @@ def _limits(config: operation_pb2.ScaleByMinMax) -> tuple[float, float]:
 def _onto_01(
     values: npt.NDArray[np.float64], minimum: npt.NDArray[np.float64], maximum: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
+    above, span = _difference(values, minimum, maximum), _difference(maximum, minimum, maximum)
     differs = minimum < maximum
     if differs.all():
-        return (values - minimum) / (maximum - minimum)
-    scaled_values: npt.NDArray[Any] = (values - minimum) / np.where(differs, maximum - minimum, 1)
+        return above / span
+    scaled_values: npt.NDArray[Any] = above / np.where(differs, span, 1)
     return np.where(differs, scaled_values, 1 / (1 + np.exp(-values)))
+
+
+def _difference(
+    values: npt.NDArray[np.float64], minimum: npt.NDArray[np.float64], maximum: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Returns values − min, or half of it where limits are so large that FP64 may not hold it.
+
+    Half of such limits is exact, so that quotients of differences are the same to the bit.
+    """
+    difference: npt.NDArray[np.float64] = values - minimum
+    large = np.maximum(np.abs(minimum), np.abs(maximum)) > _LARGE
+    return np.where(large, values / 2 - minimum / 2, difference) if large.any() else difference
