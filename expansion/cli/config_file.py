@@ -138,15 +138,15 @@ def _preset(name: str, server_file: Path) -> AnyConfig:
 
 def _kind_of(text: str) -> str | None:
     """Returns the kind of which a text has most top-level fields; None if it has none of any, or as many of two."""
-    import yaml
+    from expansion.contract.config import load_text
 
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError:
+        content = load_text(text)
+    except ValueError:
         return next(iter(KINDS))  # whichever it was to be, it is said that this is no YAML
     if not isinstance(content, Mapping):
         return None
-    counts = {kind: sum(key in message.DESCRIPTOR.fields_by_name for key in content) for kind, message in KINDS.items()}
+    counts = {kind: len(content.keys() & set(message.DESCRIPTOR.fields_by_name)) for kind, message in KINDS.items()}
     best = max(counts.values())
     kinds = [kind for kind, count in counts.items() if count == best]
     return kinds[0] if best and len(kinds) == 1 else None

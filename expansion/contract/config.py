@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import numbers
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -24,6 +24,9 @@ from expansion.errors import Problem
 _Config = TypeVar("_Config", bound=Message)
 # Of a field that there is not, whose name may be as long as a request.
 _MAX_PATH_CHARACTERS = 200
+# What PyYAML raises: of text that is too deep, and of values that their types can't hold, such as 2026-13-45, !!int ""
+# and !!bool x.
+_NOT_LOADED = (yaml.YAMLError, ValueError, RecursionError, ArithmeticError, LookupError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -76,10 +79,22 @@ def parse_mapping(kind: type[_Config], mapping: Mapping[str, Any]) -> Parsed[_Co
 def parse_text(kind: type[_Config], text: str) -> Parsed[_Config]:
     """Reads YAML or JSON text; keys are the proto's field names."""
     try:
-        value = _load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # too deep, or a number of too many digits
-        return Parsed(kind(), [Problem("", "not valid YAML or JSON: " + " ".join(str(error).split()))])
+        value = load_text(text)
+    except ValueError as error:
+        return Parsed(kind(), [Problem("", str(error))])
     return parse_mapping(kind, {} if value is None else value)
+
+
+def load_text(text: str) -> Any:
+    """Returns what YAML or JSON text says, of whatever type.
+
+    Raises:
+        ValueError: It is neither; why, in one line.
+    """
+    try:
+        return _load(text)
+    except _NOT_LOADED as error:
+        raise ValueError("not valid YAML or JSON: " + " ".join(str(error).split())) from error
 
 
 def to_mapping(message: Message) -> dict[str, Any]:
@@ -109,11 +124,11 @@ def _fill(message: Message, value: Any, path: str) -> Iterator[Problem]:
         )
         return
     for name, item in value.items():
-        field = message.DESCRIPTOR.fields_by_name.get(name) if isinstance(name, str) else None
-        here = f"{path}.{name}" if path else str(name)
+        field = message.DESCRIPTOR.fields_by_name.get(name) if _is_text(name) else None
+        here = f"{path}.{_key(name)}" if path else _key(name)
         if field is None:
             here = here if len(here) <= _MAX_PATH_CHARACTERS else f"{here[:_MAX_PATH_CHARACTERS]}…"
-            yield Problem(here, f"unknown field; {did_you_mean(str(name), message.DESCRIPTOR.fields_by_name)}")
+            yield Problem(here, f"unknown field; {did_you_mean(_key(name), message.DESCRIPTOR.fields_by_name)}")
         elif item is not None:
             yield from _claims_taken_oneof(message, field, here)
             yield from _set(message, field, item, here)
@@ -160,16 +175,13 @@ def _append(target: Any, field: Any, value: Any, path: str) -> Iterator[Problem]
 
 
 def _set_map(target: Any, field: Any, value: Any, path: str) -> Iterator[Problem]:
+    show = _type_of if field.name in _SECRETIVE else shown
     if not isinstance(value, Mapping):
-        yield Problem(path, f"got {_shown(field, value)}; expected a mapping")
+        yield Problem(path, f"got {show(value)}; expected a mapping")
         return
     entry = field.message_type.fields_by_name
     for key, item in value.items():
-        wrong = [_wrong_type(entry["key"], key, path), _wrong_type(entry["value"], item, f"{path}.{key}")]
-        if field.name in _SECRETIVE and wrong[1]:
-            wrong[1] = Problem(
-                wrong[1].path, f"got {_shown(field, item)}; expected {_EXPECTED[entry['value'].cpp_type]}"
-            )
+        wrong = [_wrong_type(entry["key"], key, path), _wrong_type(entry["value"], item, f"{path}.{_key(key)}", show)]
         if any(wrong):
             yield from filter(None, wrong)
         else:
@@ -180,8 +192,31 @@ def _set_map(target: Any, field: Any, value: Any, path: str) -> Iterator[Problem
 _SECRETIVE = frozenset({"env_vars"})
 
 
-def _shown(field: Any, value: Any) -> str:
-    return f"a value of type {type(value).__name__}" if field.name in _SECRETIVE else shown(value)
+def _type_of(value: Any) -> str:
+    return f"a value of type {type(value).__name__}"
+
+
+def _key(name: Any) -> str:
+    """Returns a key of a mapping, which may be no text or none that can be sent, as paths show it."""
+    return str(name) if _is_text(name) else shown(name)
+
+
+def _is_text(value: Any) -> bool:
+    """Returns whether a value is text that protobuf takes: JSON and YAML also have halves of surrogate pairs."""
+    try:
+        str.encode(value)
+    except (TypeError, UnicodeEncodeError):
+        return False
+    return True
+
+
+def _is_double(value: Any) -> bool:
+    """Returns whether a number is one that FP64 holds: not an integer of 400 digits."""
+    try:
+        float(value)
+    except OverflowError:
+        return False
+    return True
 
 
 _EXPECTED = {
@@ -193,18 +228,22 @@ _EXPECTED = {
 }
 
 
-def _wrong_type(field: Any, value: Any, path: str) -> Problem | None:
+def _wrong_type(field: Any, value: Any, path: str, show: Callable[[Any], str] = shown) -> Problem | None:
     expected = _EXPECTED[field.cpp_type]
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     right = {
-        "text": isinstance(value, str),
+        "text": _is_text(value),
         "true or false": isinstance(value, bool),
-        "a number": is_number,
+        "a number": is_number and _is_double(value),
         "an integer": is_number and abs(value) < 2**63 and value == int(value),
     }[expected]
     if right and field.cpp_type == FieldDescriptor.CPPTYPE_INT32:
         right = abs(value) < 2**31
-    return None if right else Problem(path, f"got {shown(value)}; expected {expected}")
+    if expected == "text" and isinstance(value, str):
+        expected = "text of whole characters, without halves of surrogate pairs"
+    elif expected == "a number" and is_number:
+        expected = "a number that FP64 holds"
+    return None if right else Problem(path, f"got {show(value)}; expected {expected}")
 
 
 def _plain(field: Any, value: Any) -> Any:

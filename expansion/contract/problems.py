@@ -68,7 +68,10 @@ def _compared(name: str, choices: list[str]) -> list[str]:
 
 def shown(value: object) -> str:
     """Returns a value as messages show it: at most 60 characters."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of more digits than Python writes, or lists within lists
+        return f"a value of type {type(value).__name__}"
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol, cast
 
 from expansion.contract._gen import operation_pb2
 from expansion.contract.fields import Field
+from expansion.contract.problems import at
 from expansion.errors import ConfigError, Problem
 from expansion.operations.statistic import Learned, Statistic, WordCount
 from expansion.tensors.columns import Columns
@@ -95,3 +96,13 @@ def module_of(message: operation_pb2.Operation) -> OperationModule:
     """
     name, _ = operation(message)
     return cast(OperationModule, importlib.import_module(f"{__name__}.{name}"))
+
+
+def check(message: operation_pb2.Operation) -> Iterator[Problem]:
+    """Yields what is wrong with an operation by itself, apart from the model and hooks of embed."""
+    try:
+        name, config = operation(message)
+    except ConfigError as error:
+        yield from error.problems
+    else:
+        yield from at(name, module_of(message).check(config))

@@ -32,11 +32,12 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any
 
+from expansion import operations
 from expansion.contract._gen.ml_transform_pb2 import MLTransformConfig
 from expansion.contract._gen.operation_pb2 import Operation
 from expansion.contract.config import Parsed, parse_mapping
 from expansion.contract.fields import DATATYPES, Field
-from expansion.contract.problems import shown
+from expansion.contract.problems import at, shown
 from expansion.errors import SystemicError
 from expansion.files import looks_like
 
@@ -172,7 +173,7 @@ def parse(content: bytes) -> Manifest:
     """Reads a manifest. Nothing of it is run, and nothing is looked up.
 
     Raises:
-        SystemicError: It is none, or of another version.
+        SystemicError: It is none, or of another version; an operation of it is wrong by itself.
     """
     try:
         found = json.loads(content)
@@ -196,11 +197,15 @@ def parse(content: bytes) -> Manifest:
         )
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise SystemicError(f"{NAME} lacks something: {type(error).__name__}: {error}; write it again") from error
-    if problems := manifest.parse_operations().problems:
+    parsed = manifest.parse_operations()
+    if parsed.problems:
         wrote = manifest.package_version
         raise SystemicError(
-            f"{NAME} has what only beam-ml-expansion {wrote} knows: {problems[0]}; install that version"
+            f"{NAME} has what only beam-ml-expansion {wrote} knows: {parsed.problems[0]}; install that version"
         )
+    for index, message in enumerate(parsed.config.operations):
+        for problem in at(f"operations[{index}]", operations.check(message)):
+            raise SystemicError(f"{NAME} has an operation that is wrong: {problem}; write it again")
     return manifest
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from expansion import operations
 from expansion.contract._gen.ml_transform_pb2 import MLTransformConfig
-from expansion.contract._gen.operation_pb2 import Embed, Operation
+from expansion.contract._gen.operation_pb2 import Operation
 from expansion.contract.permissions import Permission
 from expansion.contract.problems import at, did_you_mean
-from expansion.errors import ConfigError, Problem
+from expansion.errors import Problem
 from expansion.tft import config as tft_config
 from expansion.transforms import embedding_config, resource_hints
 from expansion.transforms.config import check_ends, check_hooks, no_presets_here, not_negative, read_checked
@@ -60,14 +60,9 @@ def permissions(config: MLTransformConfig) -> Iterator[Permission]:
 
 
 def _check_operation(message: Operation) -> Iterator[Problem]:
-    try:
-        name, config = operations.operation(message)
-    except ConfigError as error:
-        yield from error.problems
-    else:
-        yield from at(name, operations.module_of(message).check(config))
-        if isinstance(config, Embed):
-            yield from at(name, embedding_config.check(config))
+    yield from operations.check(message)
+    if message.HasField("embed"):
+        yield from at("embed", embedding_config.check(message.embed))
 
 
 def _check_artifact(config: MLTransformConfig) -> Iterator[Problem]:

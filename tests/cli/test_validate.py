@@ -85,6 +85,17 @@ def test_wrong_usage_exits_with_2(run, tmp_path, text, arguments, said):
     assert said in printed
 
 
+@pytest.mark.parametrize("text", ["preset: 2026-13-45", "[" * 3000], ids=["date", "deep"])
+@pytest.mark.parametrize("command", ["validate", "try", "snippet"])
+def test_a_file_that_is_no_yaml_is_told_without_being_told_its_kind(run, tmp_path, rows_file, command, text):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    arguments = {"validate": [path], "try": [path, rows_file], "snippet": ["--lang", "java", path]}[command]
+    code, printed = run(command, *arguments)
+    assert code == 1
+    assert "not valid YAML or JSON" in printed
+
+
 def test_a_missing_file_is_wrong_usage(run, tmp_path):
     assert run("validate", tmp_path / "nothing.yaml")[0] == 2
 

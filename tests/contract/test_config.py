@@ -143,3 +143,50 @@ def test_text_that_is_too_deep_or_has_too_many_digits_is_refused_in_one_line(tex
     (problem,) = parse(RunInferenceConfig, text).problems
     assert "\n" not in problem.message
     assert len(problem.message) < 1000
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["preset: 2026-13-45", '!!int ""', "preset: !!bool x", "preset: !!timestamp x", f"preset: 1{':1' * 300}.5"],
+    ids=["date", "integer", "boolean", "timestamp", "sexagesimal"],
+)
+def test_text_with_a_value_that_its_type_can_not_hold_is_refused_in_one_line(text):
+    (problem,) = parse_text(text).problems
+    assert str(problem).startswith("not valid YAML or JSON: ")
+    assert "\n" not in problem.message
+
+
+@pytest.mark.parametrize("number", ["9" * 401, "0x" + "f" * 5000])
+def test_a_number_that_no_double_holds_is_a_problem_of_its_field(number):
+    parsed = parse_text(f"pre_hooks: [{{scale: {{columns: [a], affine: {{factor: {number}}}}}}}]")
+    assert paths(parsed) == ["pre_hooks[0].scale.affine.factor"]
+    assert "expected a number that FP64 holds" in parsed.problems[0].message
+    assert paths(parse_text(f"batching: {{max_batch_size: {number}}}")) == ["batching.max_batch_size"]
+    assert paths(parse_text(f"preset: {number}")) == ["preset"]
+    assert len(parse_mapping({int(number, 0): 1}).problems) == 1
+
+
+@pytest.mark.parametrize("text", [r'{"preset": "\ud800"}', r'preset: "\ud800"'])
+def test_half_a_surrogate_pair_is_a_problem_of_its_field(text):
+    (problem,) = parse_text(text).problems
+    assert str(problem).startswith(r"preset: got '\ud800'; expected text of whole characters")
+
+
+def test_half_a_surrogate_pair_in_a_name_is_a_problem_that_can_be_sent():
+    columns = {"\ud800": "a", "b": "\ud800", "\ud800a": 1}
+    problems = parse_mapping({"\ud800": 1, "pre_hooks": [{"rename": {"columns": columns}}]}).problems
+    assert [problem.path for problem in problems] == [
+        r"'\ud800'",
+        "pre_hooks[0].rename.columns",
+        "pre_hooks[0].rename.columns.b",
+        "pre_hooks[0].rename.columns",
+        r"pre_hooks[0].rename.columns.'\ud800a'",
+    ]
+    assert all(str(problem).encode() for problem in problems)
+
+
+def test_half_a_surrogate_pair_in_a_secret_is_a_problem_that_does_not_show_it():
+    mapping = {"model": {"env_vars": {"TOKEN": "hidden\ud800"}}}
+    (problem,) = parse_mapping(mapping).problems
+    assert problem.path == "model.env_vars.TOKEN"
+    assert "hidden" not in problem.message

@@ -167,6 +167,24 @@ def test_a_manifest_that_lacks_something_is_refused_in_one_line(tmp_path, write_
     assert "\n" not in reason
 
 
+@pytest.mark.parametrize(
+    ("operation", "said"),
+    [
+        ({"scale_to_01": {"columns": ["age"], "outputs": ["a", "b"]}}, "scale_to_01.outputs: got 2, for columns 1"),
+        ({"one_hot": {"columns": ["city"], "size": -3}}, "one_hot.size: got -3; expected 1 or more"),
+        ({"bucketize": {"columns": ["age"], "buckets": 0}}, "bucketize.buckets: got 0; expected 2 or more"),
+        ({"bucketize": {"columns": ["age"], "buckets": -3}}, "bucketize.buckets: got -3; expected 2 or more"),
+        ({}, "the operation is empty"),
+    ],
+)
+def test_an_artifact_whose_operation_is_wrong_by_itself_is_refused(tmp_path, write_artifact, operation, said):
+    write_artifact(str(tmp_path))
+    change(tmp_path / "artifact.json", operations=[{"operation": operation}])
+    [reason] = refusals(tmp_path)
+    assert "artifact.json has an operation that is wrong: operations[0]" in reason
+    assert said in reason
+
+
 def test_an_artifact_that_contradicts_itself_is_refused_on_workers(tmp_path, write_artifact):
     write_artifact(str(tmp_path))
     change(tmp_path / "artifact.json", columns_before=[{"name": "age", "datatype": "STRING"}])
@@ -223,3 +241,19 @@ def test_columns_must_be_as_they_were_when_operations_learned(tmp_path, write_ar
 def test_a_manifest_that_is_no_json_that_can_be_read_is_systemic(content):
     with pytest.raises(SystemicError, match=r"artifact\.json is not JSON"):
         manifest.parse(content)
+
+
+@pytest.mark.parametrize(
+    ("operation", "path"),
+    [
+        ({"scale_by_min_max": {"columns": ["age"], "max_value": 10**400}}, "operations[0].scale_by_min_max.max_value"),
+        ({"scale_to_01": {"columns": ["\ud800"]}}, "operations[0].scale_to_01.columns[0]"),
+        ({"\ud800": {}}, r"operations[0].'\ud800'"),
+    ],
+)
+def test_a_manifest_with_values_that_no_message_holds_is_refused(tmp_path, write_artifact, operation, path):
+    write_artifact(str(tmp_path))
+    change(tmp_path / "artifact.json", operations=[{"operation": operation}])
+    [reason] = refusals(tmp_path)
+    assert path in reason
+    assert reason.encode()
