@@ -7,6 +7,7 @@ import difflib
 import itertools
 from collections.abc import Hashable, Iterable, Iterator
 
+from expansion.contract.secrets import redacted_start
 from expansion.errors import Problem
 
 # More than anybody reads, and little enough to be worked out, sent and logged while others wait.
@@ -67,9 +68,8 @@ def _compared(name: str, choices: list[str]) -> list[str]:
 
 
 def shown(value: object) -> str:
-    """Returns a value as messages show it: at most 60 characters."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    """Returns a value as messages show it: at most 60 characters, without what looks secret."""
+    return redacted_start(repr(value), 60, "...")
 
 
 def null(column: str) -> str:

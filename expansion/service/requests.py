@@ -19,6 +19,7 @@ from expansion.contract import problems, urns
 from expansion.contract._gen.ml_transform_pb2 import MLTransformConfig
 from expansion.contract._gen.run_inference_pb2 import RunInferenceConfig
 from expansion.contract._gen.server_pb2 import Limits
+from expansion.contract.secrets import redacted_start
 from expansion.errors import Problem
 from expansion.service import schemas
 from expansion.service.limits import DEFAULT_LIMITS
@@ -299,5 +300,5 @@ def _check_nesting(components: beam_runner_api_pb2.Components, max_depth: int) -
 
 
 def _quoted(text: str) -> str:
-    """Returns a client's string as it can stand in a message: escaped, on one line, 100 characters at most."""
-    return repr(text if len(text) <= 100 else text[:97] + "...")
+    """Returns a client's string for a message: escaped, on one line, 100 characters at most, without secrets."""
+    return repr(redacted_start(text, 100, "..."))
