@@ -7,6 +7,7 @@ import difflib
 import itertools
 from collections.abc import Hashable, Iterable, Iterator
 
+from expansion.contract.secrets import redacted_start
 from expansion.errors import Problem
 
 # More than anybody reads, and little enough to be worked out, sent and logged while others wait.
@@ -67,12 +68,12 @@ def _compared(name: str, choices: list[str]) -> list[str]:
 
 
 def shown(value: object) -> str:
-    """Returns a value as messages show it: at most 60 characters."""
+    """Returns a value as messages show it: at most 60 characters, without what looks secret."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # an integer of more digits than Python writes, or lists within lists
         return f"a value of type {type(value).__name__}"
-    return text if len(text) <= 60 else text[:57] + "..."
+    return redacted_start(text, 60, "...")
 
 
 def null(column: str) -> str:

@@ -12,6 +12,8 @@ _VARIABLE = re.compile(f"{_HOLDS_SECRET}|{_SAYS_WHERE}", re.IGNORECASE)
 _KEY = re.compile(r"(Bearer |sk-|hf_|AIza|ya29\.)[\w.~+/=-]{8,}")
 
 _HIDDEN = "***"
+# Characters beyond a cut that are looked at for what a secret before it ends with; of all, it would take seconds.
+_BEYOND = 16_000
 # Names of what is secret: in queries of signed URIs (Azure's SAS; S3 and GCS, version 4), and before a value.
 _NAMED = r"api[_-]?key|access[_-]?key(?:[_-]?id)?|private[_-]?key|account[_-]?key|token|secret|password|passwd"
 _SECRET_NAME = rf"(?:[\w-]{{0,40}}?(?:{_NAMED}|credentials?|signature|authorization)|sig|pwd)"
@@ -27,7 +29,7 @@ _SECRETS = tuple(
         r"(\b(?:Bearer|Basic) +)[\w.~+/=-]{4,}",
         # name=value, name: value, "name": "value"; a value in quotes may hold spaces.
         rf"((?<![\w-]){_SECRET_NAME}\\?['\"]?\s*[=:]\s*)"
-        r"(?:\\?\"[^\"]+\"|\\?'[^']+'|(?!\\?['\"*]|Bearer\b|Basic\b)[^\s,;&'\"}\]]{4,})",
+        r"(?:\\?\"[^\"]+(?:\"|\Z)|\\?'[^']+(?:'|\Z)|(?!\\?['\"*]|Bearer\b|Basic\b)[^\s,;&'\"}\]]{4,})",
         # Keys that are known by their form: OpenAI, Hugging Face, Google, AWS, GitHub, JSON web tokens.
         r"()\b(?:sk-|hf_|AIza|ya29\.|gh[pousr]_)[\w.~+/=-]{8,}",
         r"()\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
@@ -55,3 +57,21 @@ def redacted(text: str) -> str:
     for secret in _SECRETS:
         text = secret.sub(rf"\1{_HIDDEN}", text)
     return text
+
+
+def redacted_start(text: str, most: int, mark: str = "…") -> str:
+    """Returns the start of a text as ``redacted`` does, which a text that is cut before may defeat.
+
+    Args:
+        text: The text.
+        most: Characters of the result, at most.
+        mark: What the result ends with where the text is longer.
+    """
+    start = redacted(text[: most + _BEYOND])
+    return start if len(start) <= most and len(text) <= most + _BEYOND else start[: most - len(mark)] + mark
+
+
+def redacted_end(text: str, most: int) -> str:
+    """Returns the end of a text as ``redacted`` does, of ``most`` characters at most, after a mark if it is longer."""
+    end = redacted(text[-most - _BEYOND :])
+    return end if len(end) <= most and len(text) <= most + _BEYOND else f"…{end[1 - most :]}"

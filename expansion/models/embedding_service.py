@@ -11,7 +11,7 @@ from expansion.contract._gen import model_pb2
 from expansion.contract.fields import Field
 from expansion.contract.permissions import Permission
 from expansion.contract.problems import at, did_you_mean
-from expansion.contract.secrets import looks_like_key
+from expansion.contract.secrets import looks_like_key, redacted_start
 from expansion.errors import BadRows, Problem, SystemicError
 from expansion.models.embedding_server import read_server
 from expansion.models.remote_calls import RemoteCalls, check_calls
@@ -43,7 +43,7 @@ def check(config: model_pb2.EmbeddingServiceModel) -> Iterator[Problem]:
         yield Problem("uri", "missing; expected the model's name, such as 'text-embedding-3-small'")
     elif config.provider == "vertex_ai" and not is_endpoint_or_model(config.uri):
         expected = "projects/PROJECT/locations/LOCATION/publishers/google/models/MODEL"
-        yield Problem("uri", f"got {config.uri[:200]!r}; expected {expected}")
+        yield Problem("uri", f"got {redacted_start(config.uri, 200)!r}; expected {expected}")
     if not 0 < config.size <= _LARGEST:
         got = f"got {config.size}" if config.size else "missing"
         yield Problem("size", f"{got}; expected how many numbers the model's vectors have, such as 1536")
@@ -60,7 +60,7 @@ def check(config: model_pb2.EmbeddingServiceModel) -> Iterator[Problem]:
 def _check_endpoint(config: model_pb2.EmbeddingServiceModel) -> Iterator[Problem]:
     if not config.endpoint:
         return
-    got = f"got {config.endpoint[:200]!r}"
+    got = f"got {redacted_start(config.endpoint, 200)!r}"
     if config.provider == "vertex_ai":
         if read_address(config.uri, config.endpoint) is None:
             yield Problem("endpoint", f"{got}; expected HOST or HOST:PORT; http:// only for the worker's own machine")

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from expansion.contract.secrets import redacted_start
 from expansion.errors import Problem
 
 _SCHEME = "hf://"
@@ -41,4 +42,4 @@ def check_uri(uri: str) -> Iterator[Problem]:
     if not uri:
         yield Problem("uri", "missing; expected a model's directory, or hf://ORGANISATION/NAME")
     elif is_of_hub(uri) and read_uri(uri) is None:
-        yield Problem("uri", f"got {uri[:200]!r}; expected hf://ORGANISATION/NAME or …@REVISION")
+        yield Problem("uri", f"got {redacted_start(uri, 200)!r}; expected hf://ORGANISATION/NAME or …@REVISION")

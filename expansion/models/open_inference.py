@@ -20,6 +20,7 @@ from expansion.contract.declared import check_fields
 from expansion.contract.fields import Field
 from expansion.contract.permissions import Permission
 from expansion.contract.problems import at, did_you_mean
+from expansion.contract.secrets import redacted_start
 from expansion.errors import Problem, RemoteError, SystemicError
 from expansion.models.open_inference_tensors import columns, request, wire_datatype
 from expansion.models.remote_calls import RemoteCalls, check_calls
@@ -60,7 +61,7 @@ class _Address(NamedTuple):
 def check(config: model_pb2.OpenInferenceModel) -> Iterator[Problem]:
     """Yields what is wrong with the message by itself."""
     if _read_uri(config.uri) is None:
-        got = f"got {config.uri[:200]!r}" if config.uri else "missing"
+        got = f"got {redacted_start(config.uri, 200)!r}" if config.uri else "missing"
         yield Problem("uri", f"{got}; expected grpc://HOST:PORT/MODEL, or grpcs:// for TLS, or with /versions/VERSION")
     for path, verb in _DECLARED:
         yield from check_fields(path, getattr(config, path), f"what the model {verb}")

@@ -12,6 +12,7 @@ from expansion.contract.declared import check_fields
 from expansion.contract.fields import Field
 from expansion.contract.permissions import Permission
 from expansion.contract.problems import at, did_you_mean
+from expansion.contract.secrets import redacted_start
 from expansion.errors import Problem, SystemicError
 from expansion.imports import check_arguments
 from expansion.models.remote_calls import RemoteCalls, check_calls
@@ -31,7 +32,7 @@ _FORMATS = ("object", "value")
 def check(config: model_pb2.VertexAiModel) -> Iterator[Problem]:
     """Yields what is wrong with the message by itself."""
     if not is_endpoint(config.uri):
-        got = f"got {config.uri[:200]!r}" if config.uri else "missing"
+        got = f"got {redacted_start(config.uri, 200)!r}" if config.uri else "missing"
         yield Problem("uri", f"{got}; expected projects/PROJECT/locations/LOCATION/endpoints/ENDPOINT")
     yield from check_fields("inputs", config.inputs, "what the model takes")
     yield from check_fields("outputs", config.outputs, "what the model returns")
@@ -49,7 +50,7 @@ def _check_address(config: model_pb2.VertexAiModel) -> Iterator[Problem]:
     address = read_address(config.uri, config.api_endpoint)
     if address is None:
         if config.api_endpoint:
-            got = f"got {config.api_endpoint[:200]!r}"
+            got = f"got {redacted_start(config.api_endpoint, 200)!r}"
             yield Problem(
                 "api_endpoint", f"{got}; expected HOST or HOST:PORT; http:// only for the worker's own machine"
             )

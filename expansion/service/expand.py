@@ -28,7 +28,7 @@ from expansion.contract._gen.server_pb2 import Limits, PresetConfig
 from expansion.contract.config import parse
 from expansion.contract.docs import doc_of
 from expansion.contract.places import Places
-from expansion.contract.secrets import redacted
+from expansion.contract.secrets import redacted, redacted_start
 from expansion.errors import ConfigError, Problem
 from expansion.service import calls, discover, graph, options, requests, rows
 from expansion.service.limits import DEFAULT_LIMITS
@@ -201,7 +201,7 @@ def expand(request: beam_expansion_api_pb2.ExpansionRequest, offer: Offer) -> be
 def _answer_of(error: ConfigError) -> str:
     """Returns what a client is told: a line a problem, none of which is as long as what the client may have sent."""
     lines = str(error).split("\n")
-    return redacted("\n".join(line if len(line) <= _MAX_LINE else f"{line[:_MAX_LINE]}…" for line in lines))
+    return redacted("\n".join(redacted_start(line, _MAX_LINE) for line in lines))
 
 
 def _place_of(asked: _Asked, offer: Offer) -> tuple[Environment, Placement]:
@@ -240,7 +240,7 @@ def _asked_for(request: beam_expansion_api_pb2.ExpansionRequest, offer: Offer) -
     if preset is not None:
         served = _BY_NAME[str(preset.WhichOneof("transform"))]
         return _read(served, lambda: presets.call(preset, row()), presets)
-    got = payload.identifier[:100]
+    got = redacted_start(payload.identifier, 100)
     expected = " or ".join(repr(identifier) for identifier in [*(s.identifier for s in _SERVED), *presets.identifiers])
     problem = Problem("transform.spec.payload.identifier", f"this service has no {got!r}; expected {expected}")
     raise ConfigError([problem])

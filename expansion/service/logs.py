@@ -15,7 +15,7 @@ import threading
 from datetime import datetime, timezone
 from types import TracebackType
 
-from expansion.contract.secrets import redacted
+from expansion.contract.secrets import redacted_end, redacted_start
 from expansion.service import calls
 
 _MAX_CHARACTERS = 8_000
@@ -90,8 +90,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def _message(record: logging.LogRecord) -> str:
-    text = record.getMessage()
-    return redacted(text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}…")
+    return redacted_start(record.getMessage(), _MAX_CHARACTERS)
 
 
 def _trace(record: logging.LogRecord) -> list[str]:
@@ -99,7 +98,7 @@ def _trace(record: logging.LogRecord) -> list[str]:
         return []
     text = logging.Formatter().formatException(record.exc_info)
     # Its end says what has happened, and where.
-    return redacted(text if len(text) <= _MAX_CHARACTERS else f"…{text[-_MAX_CHARACTERS:]}").split("\n")
+    return redacted_end(text, _MAX_CHARACTERS).split("\n")
 
 
 def _about(record: logging.LogRecord) -> dict[str, object]:

@@ -19,9 +19,11 @@ from expansion.contract import problems, urns
 from expansion.contract._gen.ml_transform_pb2 import MLTransformConfig
 from expansion.contract._gen.run_inference_pb2 import RunInferenceConfig
 from expansion.contract._gen.server_pb2 import Limits
+from expansion.contract.secrets import redacted_start
 from expansion.errors import Problem
 from expansion.service import schemas
 from expansion.service.limits import DEFAULT_LIMITS
+from expansion.transforms.counts import MAX_COLUMNS
 from expansion.transforms.model_uris import check_tags, takes_uris
 
 IMPULSE = "beam:transform:impulse:v1"
@@ -59,6 +61,8 @@ STANDARD_WINDOW_FNS = frozenset(
 )
 # Beam makes component ids of the namespace, cut at 100 characters, and clients tell ours from theirs by it.
 _NAMESPACE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+# Every step of the graph is named after the transform.
+_MAX_NAME_CHARACTERS = 1_000
 _GIVE_A_SCHEMA = (
     "give the collection a schema (Python: beam.Select, or with_output_types of a NamedTuple; Java: Convert.toRows()), "
     "or use the Java client library, which carries elements of any coder"
@@ -167,6 +171,8 @@ def _check_rows(source: Source, config: RunInferenceConfig | MLTransformConfig, 
             "input",
             f"elements must be rows of a Beam schema ({ROW_CODER}); got {_quoted(coder)}; {_GIVE_A_SCHEMA}",
         )
+    elif source.schema is not None and len(source.schema.fields) > MAX_COLUMNS:
+        yield Problem("input.schema", f"got {len(source.schema.fields)} fields; expected at most {MAX_COLUMNS}")
     elif source.schema is not None:
         yield from problems.at(
             "input.schema", schemas.check(source.schema, schemas.VALUE_LOGICAL_TYPES, limits.max_depth)
@@ -195,6 +201,10 @@ def _check_transform(request: beam_expansion_api_pb2.ExpansionRequest) -> Iterat
     if transform.spec.urn not in SERVED:
         expected = " or ".join(SERVED)
         yield Problem("spec.urn", f"no such transform here; got {_quoted(transform.spec.urn)}; expected {expected}")
+    name = transform.unique_name
+    if len(name) > _MAX_NAME_CHARACTERS:
+        got = f"got {len(name)} characters, {_quoted(name)}"
+        yield Problem("unique_name", f"{got}; expected at most {_MAX_NAME_CHARACTERS}")
     if transform.subtransforms or transform.outputs:
         yield Problem("", "already expanded; expected no subtransforms and no outputs")
     for tag, pcollection_id in transform.inputs.items():
@@ -290,5 +300,5 @@ def _check_nesting(components: beam_runner_api_pb2.Components, max_depth: int) -
 
 
 def _quoted(text: str) -> str:
-    """Returns a client's string as it can stand in a message: escaped, on one line, 100 characters at most."""
-    return repr(text if len(text) <= 100 else text[:97] + "...")
+    """Returns a client's string for a message: escaped, on one line, 100 characters at most, without secrets."""
+    return repr(redacted_start(text, 100, "..."))

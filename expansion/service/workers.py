@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import logging
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as DeadlineExceeded
@@ -24,7 +24,7 @@ _MAX_STUCK_PER_WORKER = 4
 Handler: TypeAlias = Callable[[Any, grpc.ServicerContext], Any]
 
 
-@dataclass
+@dataclass(eq=False)  # equal requests are not one call
 class _Call:
     """A call that waits for a worker, or has one.
 
@@ -45,7 +45,7 @@ class _Call:
     has_lost_its_worker: bool = False
 
     def drop(self) -> None:
-        """Takes the call out of the queue, as its client has gone; one that has a worker keeps it."""
+        """Ends the wait for a worker, as the client has gone; a call that has one keeps it."""
         self.answer.cancel()
 
 
@@ -62,8 +62,10 @@ class Workers:
 
     def __init__(self, limits: Limits):
         self._limits = limits
-        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._calls: deque[_Call] = deque()
         self._lock = threading.Lock()
+        self._has_changed = threading.Condition(self._lock)
+        self._is_closed = False
         self._threads = 0
         self._stuck = 0
         self._admitted = 0
@@ -76,7 +78,7 @@ class Workers:
     @property
     def waiting(self) -> int:
         """Calls that wait for a worker."""
-        return min(self._calls.qsize(), self._admitted)  # others in the queue are those whose clients have gone
+        return len(self._calls)
 
     @property
     def running(self) -> int:
@@ -98,17 +100,20 @@ class Workers:
         if not self._admit():
             most = f"{self._limits.workers} calls at a time, and {self._limits.max_waiting_calls} that wait"
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"busy: the service takes {most}; try again later")
+        call = _Call(handler, request, context)
         try:
-            return self._answer(_Call(handler, request, context))
+            return self._answer(call)
         finally:
             with self._lock:
                 self._admitted -= 1
+                if call in self._calls:  # its client has gone, or it has waited for too long: its request is let go
+                    self._calls.remove(call)
 
     def close(self) -> None:
         """Lets the threads end once they have no more calls; those that hang go on until what they wait for ends."""
         with self._lock:
-            for _ in range(self._threads):
-                self._calls.put(None)
+            self._is_closed = True
+            self._has_changed.notify_all()
 
     def _admit(self) -> bool:
         with self._lock:
@@ -122,7 +127,9 @@ class Workers:
     def _answer(self, call: _Call) -> Any:
         context, deadline_secs = call.context, self._limits.deadline_secs
         context.add_callback(call.drop)
-        self._calls.put(call)
+        with self._lock:
+            self._calls.append(call)
+            self._has_changed.notify()
         try:
             return call.answer.result(deadline_secs)
         except CancelledError:
@@ -156,7 +163,7 @@ class Workers:
 
     def _work(self) -> None:
         while True:
-            call = self._calls.get()
+            call = self._next()
             if call is None:
                 return
             if not call.answer.set_running_or_notify_cancel():
@@ -173,6 +180,13 @@ class Workers:
                 if call.has_lost_its_worker:
                     self._stuck -= 1
                     return
+            del call, answer, error  # which may be large, and the next call may be far
+
+    def _next(self) -> _Call | None:
+        """Returns the call that has waited longest, once there is one; None when there will be no more."""
+        with self._has_changed:
+            self._has_changed.wait_for(lambda: self._calls or self._is_closed)
+            return self._calls.popleft() if self._calls else None
 
 
 class WorkersInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]

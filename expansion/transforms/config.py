@@ -28,7 +28,7 @@ from expansion.contract.problems import at, did_you_mean, first, repeated
 from expansion.contract.secrets import is_for_workers
 from expansion.errors import ConfigError, Problem
 from expansion.models.hub import is_of_hub
-from expansion.transforms import resource_hints, routing
+from expansion.transforms import counts, resource_hints, routing
 from expansion.transforms.chain import steps_of
 
 DEFAULT_MAX_BATCH_SIZE = 1024
@@ -104,6 +104,10 @@ def check(config: RunInferenceConfig) -> Iterator[Problem]:
     """Yields what is wrong with a configuration by itself, before anything is known of its input."""
     if config.preset:
         yield no_presets_here(config.preset)
+        return
+    too_many = list(counts.check(config))
+    if too_many:
+        yield from too_many
         return
     for path, step in steps_of(config):
         yield from at(path, check_step(step))

@@ -13,7 +13,7 @@ from expansion.contract.permissions import Permission
 from expansion.contract.problems import at, did_you_mean
 from expansion.errors import Problem
 from expansion.tft import config as tft_config
-from expansion.transforms import embedding_config, resource_hints
+from expansion.transforms import counts, embedding_config, resource_hints
 from expansion.transforms.config import check_ends, check_hooks, no_presets_here, not_negative, read_checked
 
 DEFAULT_MAX_BATCH_SIZE = 4096
@@ -40,6 +40,10 @@ def check(config: MLTransformConfig) -> Iterator[Problem]:
     """Yields what is wrong with a configuration by itself, before anything is known of its input."""
     if config.preset:
         yield no_presets_here(config.preset)
+        return
+    too_many = list(counts.check(config))
+    if too_many:
+        yield from too_many
         return
     if not config.operations and not config.read_artifact_location:
         yield Problem("operations", "missing; expected one or more, or read_artifact_location")

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -249,8 +248,10 @@ def _check_together(path: str, members: Mapping[str, Model]) -> Iterator[Problem
             f"got {' and '.join(clash)}, whose libraries abort a process in which both are loaded; export the models "
             "to one framework, such as onnx, or use two RunInference on workers of their own",
         )
-    for (first, one), (second, other) in itertools.combinations(members.items(), 2):
-        for variable in sorted(set(one.env_vars) & set(other.env_vars)):
-            if one.env_vars[variable] != other.env_vars[variable]:
-                reason = f"env_vars.{variable} differs between {first!r} and {second!r}"  # its values may be secrets
+    first: dict[str, tuple[str, str]] = {}
+    for name, model in members.items():
+        for variable, value in sorted(model.env_vars.items()):
+            other, others_value = first.setdefault(variable, (name, value))
+            if value != others_value:
+                reason = f"env_vars.{variable} differs between {other!r} and {name!r}"  # its values may be secrets
                 yield Problem(path, f"{reason}; expected one value, as they run in one process")

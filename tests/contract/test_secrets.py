@@ -1,7 +1,8 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 import pytest
 
-from expansion.contract.secrets import is_for_workers, looks_like_key, redacted
+from expansion.contract.problems import shown
+from expansion.contract.secrets import is_for_workers, looks_like_key, redacted, redacted_end, redacted_start
 from expansion.errors import ConfigError
 from expansion.transforms.config import read_config
 
@@ -100,3 +101,30 @@ def test_messages_never_show_values_of_environment_variables(env_vars):
         read_config({"model": {"onnx": {"uri": "m.onnx"}, "env_vars": env_vars}})
     assert "env_vars" in str(raised.value)
     assert "22" not in str(raised.value)
+
+
+SECRET = "hunter2hunter2VeryLongPasswordThatIsLongerThanWhatIsShown" * 5
+
+
+@pytest.mark.parametrize(
+    "text", [f"https://svc-account:{SECRET}@models.example.com/v1", f'password="{SECRET * 100}"', f"?sig={SECRET}"]
+)
+def test_what_is_cut_shows_no_part_of_a_secret_that_ends_beyond_the_cut(text):
+    for most in range(10, 200):
+        assert "hunter2" not in redacted_start(f"got {text} more {'x' * 50_000}", most)
+        assert len(redacted_start(text * 1000, most)) <= most
+    assert "hunter2" not in shown(text)
+    assert "hunter2" not in shown({"endpoint": text})
+
+
+def test_of_the_end_of_a_text_too():
+    text = f"{'x' * 50_000} https://svc-account:{SECRET}@models.example.com/v1"
+    for most in range(10, 200):
+        assert "hunter2" not in redacted_end(text, most)
+        assert len(redacted_end(text, most)) == min(most, len(redacted(text)))
+
+
+def test_a_short_text_is_not_cut():
+    assert redacted_start("x" * 60, 60) == redacted_end("x" * 60, 60) == "x" * 60
+    assert redacted_start("x" * 61, 60, "...") == "x" * 57 + "..."
+    assert redacted_end("x" * 61, 60) == "…" + "x" * 59

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from expansion.contract._gen.model_pb2 import EmbeddingServiceModel
+from expansion.contract.secrets import redacted
 from expansion.errors import BadRows, RemoteError, SystemicError
 from expansion.models import embedding_service, stacks
 from expansion.models.vertex_ai_address import read_address
@@ -142,7 +143,7 @@ def test_a_key_in_the_configuration_is_refused_and_not_repeated(key):
 def test_an_endpoint_is_an_address_and_no_more(endpoint):
     for name in ("openai", "hugging_face"):
         (problem,) = embedding_service.check(config(name, None, endpoint=endpoint))
-        assert problem.message.startswith(f"got {endpoint!r}; expected https://HOST/PATH")
+        assert problem.message.startswith(f"got {redacted(endpoint)!r}; expected https://HOST/PATH")
 
 
 def test_models_of_vertex_ai_are_published_or_on_an_endpoint_of_ones_own():

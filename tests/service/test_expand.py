@@ -501,3 +501,13 @@ def test_no_framework_is_imported_by_an_expansion(python_request, row_source, ro
         "'' []",
         "sklearn is not imported in the expansion service; models load on workers",
     ]
+
+
+def test_an_answer_shows_no_part_of_a_secret_that_is_longer_than_what_it_shows(servicer, python_request, row_source):
+    address = f"https://svc-account:{'hunter2' * 20}@models.example.com/v1"
+    request = python_request(row_source, b"")
+    request.transform.spec.urn = address
+    request.output_coder_requests[address] = "x" * 3_990 + address
+    error = servicer.Expand(request).error
+    assert "https://***" in error
+    assert "hunter2" not in error

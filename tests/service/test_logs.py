@@ -66,6 +66,16 @@ def test_secrets_are_hidden_in_messages_and_tracebacks(log, secret):
     assert written.getvalue().count("***") == 2
 
 
+def test_secrets_at_which_a_message_or_a_traceback_is_cut_are_hidden_too(log):
+    logger, written = log
+    secret = "https://user:" + "hunter22" * 20 + "@host/m"
+    try:
+        raise ValueError(secret + "y" * 7_960)
+    except ValueError:
+        logger.exception("%s", "x " * 3_970 + secret)
+    assert "hunter22" not in written.getvalue()
+
+
 def test_long_messages_are_cut(log):
     logger, written = log
     logger.info("x" * 1_000_000)

@@ -168,6 +168,23 @@ def test_too_many_components_are_refused(python_request, row_source):
     assert "expected at most 10000" in problems_of(request)
 
 
+def test_a_long_name_which_every_step_would_repeat_is_refused(java_request):
+    request = java_request("rows")
+    request.transform.unique_name = "x" * 1_000
+    assert problems_of(request) == ""
+    request.transform.unique_name = "x" * 1_001
+    assert problems_of(request).startswith("transform.unique_name: got 1001 characters")
+    assert len(problems_of(request)) < 500
+
+
+def test_rows_of_too_many_columns_are_refused(java_request):
+    request = java_request("rows")
+    text = schema_pb2.FieldType(atomic_type=schema_pb2.STRING)
+    schema = schema_pb2.Schema(fields=[schema_pb2.Field(name=f"f{number}", type=text) for number in range(10_001)])
+    request.components.coders["RowCoder"].spec.payload = schema.SerializeToString()
+    assert problems_of(request, ROWS) == "input.schema: got 10001 fields; expected at most 10000"
+
+
 def test_a_deeply_nested_column_is_refused(java_request):
     request = java_request("rows")
     field_type = schema_pb2.FieldType(atomic_type=schema_pb2.FLOAT)
