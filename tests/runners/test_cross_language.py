@@ -5,6 +5,8 @@ import csv
 import os
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -71,12 +73,19 @@ def test_a_hundred_thousand_rows_of_which_one_in_a_hundred_is_bad_are_all_accoun
 
 
 def test_without_an_address_the_sample_starts_a_service_and_stops_it(demo, samples, tmp_path):
-    environment = {**os.environ, "BEAM_ML_EXPANSION_COMMAND": str(Path(sys.executable).with_name("beam-ml-expansion"))}
+    command = str(Path(sys.executable).with_name("beam-ml-expansion"))
+    mark = f"OF_THIS_TEST={tmp_path}"  # which all have that the sample starts, and none that other tests do
+    environment = {**os.environ, "BEAM_ML_EXPANSION_COMMAND": command, **dict([mark.split("=")])}
     options = [f"--modelUri={demo}/digits.onnx", f"--input={demo}/digits_test.csv", f"--output={tmp_path}"]
-    before = _local_runners()
-    subprocess.run([samples, *options], cwd=ROOT, env=environment, check=True, capture_output=True)
+    with subprocess.Popen([samples, *options], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL) as sample:
+        seen = False
+        while sample.poll() is None:
+            seen = seen or bool(_local_runners(mark))
+            time.sleep(0.1)
+    assert sample.returncode == 0
+    assert seen
     assert len(rows_of(tmp_path / "predictions.csv")) == 898
-    assert _local_runners() <= before
+    assert _local_runners(mark) == []
 
 
 def test_a_mistake_in_the_configuration_reaches_java_as_one_plain_message(demo, samples, tmp_path):
@@ -91,13 +100,11 @@ def test_a_mistake_in_the_configuration_reaches_java_as_one_plain_message(demo, 
     assert 'File "' not in done.stderr  # no Python traceback
 
 
-def _local_runners():
-    found = set()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                if b"expansion.service.local_runner" in (entry / "cmdline").read_bytes():
-                    found.add(entry.name)
-            except OSError:
-                continue
+def _local_runners(mark):
+    """Returns the processes of local runners that have a variable in their environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            if mark.encode() in (process / "environ").read_bytes():
+                found += [process] * (b"expansion.service.local_runner" in (process / "cmdline").read_bytes())
     return found

@@ -74,8 +74,14 @@ def test_watches_that_vanish_do_not_keep_a_server_from_stopping(server):
 import grpc, os
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 channels = [grpc.insecure_channel({server.address!r}, [("grpc.use_local_subchannel_pool", 1)]) for _ in range(4)]
-watches = [health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest()) for channel in channels * 250]
-print(next(watches[0]).status, flush=True)
+def watch(channel):
+    return health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+print(next(watch(channels[0])).status, flush=True)
+for each in [watch(channel) for channel in channels * 250]:
+    try:
+        next(each)
+    except grpc.RpcError as refused:  # there are too many
+        assert refused.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 os._exit(0)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
