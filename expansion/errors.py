@@ -84,9 +84,11 @@ class ModelUnavailable(SystemicError):  # noqa: N818 - its name is what error ro
     """One of several models does not load, or is not like the others."""
 
 
-def may_be_about_a_row(error: OSError) -> bool:
-    """Whether an OSError may be about what was read, not about the system: so does Pillow call a damaged image."""
-    return error.errno is None and (type(error) is OSError or type(error).__module__.partition(".")[0] == "PIL")
+def may_be_about_a_row(error: Exception) -> bool:
+    """Whether it is an OSError that may be about what was read, not the system: so does Pillow call a damaged image."""
+    if not isinstance(error, OSError) or error.errno is not None:
+        return False
+    return type(error) is OSError or type(error).__module__.partition(".")[0] == "PIL"
 
 
 def first_line(error: BaseException) -> str:

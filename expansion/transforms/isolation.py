@@ -18,8 +18,8 @@ Operation = Callable[[Columns], Columns]
 ROW_ERRORS = (ValueError, TypeError, ArithmeticError, LookupError)
 
 # What would happen with any row: a missing package, a network, a time-out, a broken model, no memory for even one row.
-# Never bisected: it fails the bundle, which the runner retries.
-SYSTEMIC_ERRORS = (SystemicError, ImportError, OSError, MemoryError)
+# Never bisected: it fails the bundle, which the runner retries. Of OSErrors, those that may be about a row are none.
+_SYSTEMIC_ERRORS = (SystemicError, ImportError, OSError, MemoryError)
 
 # Rows that fail alike, with none that succeeds, after which an error of any other class is taken to be systemic.
 _ALIKE = 3
@@ -54,7 +54,7 @@ def isolate(operation: Operation, columns: Columns) -> Isolated:
 
     Rows that the operation names with BadRows are taken out at once. Where it fails without naming rows, halves are
     tried, then their halves: for k bad rows of n at most 2k(log2(n/k) + 2) calls. An exception that is neither one of
-    ROW_ERRORS nor of SYSTEMIC_ERRORS may be about a row or about all of them: if the first three rows that it is traced
+    ROW_ERRORS nor systemic may be about a row or about all of them: if the first three rows that it is traced
     to fail alike, and none has succeeded before, it is raised.
 
     Raises:
@@ -67,12 +67,6 @@ def isolate(operation: Operation, columns: Columns) -> Isolated:
     if not results:
         return Isolated(Columns({}, 0), search.errors)
     return Isolated(Columns.concat(results), search.errors)
-
-
-def _is_systemic(error: Exception) -> bool:
-    if isinstance(error, OSError) and may_be_about_a_row(error):
-        return False
-    return isinstance(error, SYSTEMIC_ERRORS)
 
 
 class _Search:
@@ -98,7 +92,7 @@ class _Search:
                 good = self._take_out(bad, rows)
                 columns, rows = columns.take(good), rows[good]
             except Exception as error:
-                if _is_systemic(error):
+                if isinstance(error, _SYSTEMIC_ERRORS) and not may_be_about_a_row(error):
                     raise
                 if len(rows) == 1:
                     self._blame(int(rows[0]), error)
