@@ -37,10 +37,6 @@ _LOG = logging.getLogger(__name__)
 _LOCAL_RUNNER_START_SECS = 60.0
 _LOCAL_RUNNER_STOP_SECS = 15.0
 
-# Longer than an expansion takes, so that those that come at once run one after another. They are all Python; turns of
-# 5 ms, the default, make each 6 % slower. https://docs.python.org/3/library/sys.html#sys.setswitchinterval
-_SWITCH_INTERVAL_SECS = 0.05
-
 # glibc's malloc, told to keep up to 1 GiB of freed memory (https://man7.org/linux/man-pages/man3/mallopt.3.html). The
 # runner and its workers take and free megabytes for every batch, and fresh pages cost more than what is done with them.
 _KEEP_MEMORY = {
@@ -143,7 +139,6 @@ def _serve(settings: Settings, runner: subprocess.Popen[str] | None, stop: _Stop
         for wheel in packages:
             wheel.require_runs_here()
     frameworks.refuse()
-    sys.setswitchinterval(_SWITCH_INTERVAL_SECS)
     # Only now: these import Beam, which imports frameworks where it finds them.
     from expansion.service import artifacts, environments
     from expansion.service.authentication import TokenInterceptor

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
@@ -20,6 +21,10 @@ from expansion.contract._gen.server_pb2 import Limits
 _LOG = logging.getLogger(__name__)
 # Threads beyond the workers that may be stuck, for each worker: no thread of Python can be ended from outside.
 _MAX_STUCK_PER_WORKER = 4
+# An expansion is all Python, of which one thread runs at a time, and takes a few hundredths of a second. Those that run
+# at once only take turns, on one processor after another, which makes each slower. One that takes longer than this most
+# likely waits for a file, or has a large configuration.
+_ALONE_SECS = 0.05
 
 Handler: TypeAlias = Callable[[Any, grpc.ServicerContext], Any]
 
@@ -56,6 +61,9 @@ class Workers:
     objects that does not answer. Such threads end when what they wait for does; past four for each worker they are not
     replaced.
 
+    A call begins once the one that has begun last has ended, or has taken 50 ms: one thread answers short calls, one
+    after another, while a second watches it, and takes the next call where one takes long.
+
     Args:
         limits: With every default filled in.
     """
@@ -66,6 +74,9 @@ class Workers:
         self._lock = threading.Lock()
         self._has_changed = threading.Condition(self._lock)
         self._is_closed = False
+        self._newest: threading.Thread | None = None  # what has the call that has begun last, until it has ended
+        self._newest_since = 0.0
+        self._is_watched = False  # whether an idle thread waits until that call has taken long
         self._threads = 0
         self._stuck = 0
         self._admitted = 0
@@ -129,7 +140,7 @@ class Workers:
         context.add_callback(call.drop)
         with self._lock:
             self._calls.append(call)
-            self._has_changed.notify()
+            self._wake_one()
         try:
             return call.answer.result(deadline_secs)
         except CancelledError:
@@ -183,10 +194,38 @@ class Workers:
             del call, answer, error  # which may be large, and the next call may be far
 
     def _next(self) -> _Call | None:
-        """Returns the call that has waited longest, once there is one; None when there will be no more."""
+        """Returns the call that has waited longest, once it may begin; None when there will be no more."""
+        me = threading.current_thread()
         with self._has_changed:
-            self._has_changed.wait_for(lambda: self._calls or self._is_closed)
-            return self._calls.popleft() if self._calls else None
+            if self._newest is me:
+                self._newest = None
+            while not self._calls or self._alone_secs() > 0:
+                if self._is_closed and not self._calls:
+                    return None
+                self._wait()
+            call = self._calls.popleft()
+            self._newest, self._newest_since = me, time.monotonic()
+            if self._calls:
+                self._wake_one()
+            return call
+
+    def _alone_secs(self) -> float:
+        """Returns for how long no call may begin yet."""
+        return self._newest_since + _ALONE_SECS - time.monotonic() if self._newest else 0
+
+    def _wake_one(self) -> None:
+        """Has an idle thread take the next call, or watch the thread that will take it unless its own takes long."""
+        if not (self._newest and self._is_watched):
+            self._has_changed.notify()
+
+    def _wait(self) -> None:
+        """Waits for a call, or, where calls wait and no other thread does so, until the newest has taken long."""
+        if self._is_watched or not self._calls:
+            self._has_changed.wait()
+            return
+        self._is_watched = True
+        self._has_changed.wait(self._alone_secs())
+        self._is_watched = False
 
 
 class WorkersInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]

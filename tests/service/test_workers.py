@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from expansion.contract._gen.server_pb2 import Limits
+from expansion.service import workers as workers_module
 from expansion.service.limits import filled
 from expansion.service.workers import Workers
 
@@ -151,3 +152,50 @@ def test_calls_are_answered_in_the_order_in_which_they_came(make, ends):
     for caller in callers:
         caller.join()
     assert answered == [0, 1, 2, 3, 4]
+
+
+def test_calls_that_come_at_once_are_answered_one_after_another(make, monkeypatch):
+    monkeypatch.setattr(workers_module, "_ALONE_SECS", 300.0)
+    workers, at_once = make(workers=8), []
+    running = threading.Semaphore(1)
+
+    def handler(request: Any, context: Any) -> None:
+        at_once.append(not running.acquire(blocking=False))
+        time.sleep(0.01)  # has others run, as reading a file does
+        running.release()
+
+    callers = [Caller(workers, handler) for _ in range(40)]
+    for caller in callers:
+        caller.join()
+    assert at_once == [False] * 40
+
+
+def test_a_call_that_takes_long_does_not_keep_others_waiting(make, ends):
+    workers = make(workers=2)
+    slow = busy_one(workers, ends)
+    for _ in range(5):
+        Caller(workers, lambda request, context: None).join()
+    assert (workers.admitted, workers.running) == (1, 1)
+    ends.set()
+    slow.join()
+
+
+def test_as_many_calls_that_take_long_are_worked_on_at_once_as_there_are_workers(make):
+    workers = make(workers=4)
+    all_there = threading.Barrier(4)
+    callers = [Caller(workers, lambda request, context: all_there.wait(60)) for _ in range(12)]
+    for caller in callers:
+        caller.join()
+    assert not all_there.broken
+    assert workers.admitted == 0
+
+
+def test_calls_that_wait_behind_one_that_hangs_are_all_answered(make, ends):
+    workers, answered = make(workers=8), []
+    slow = busy_one(workers, ends)
+    callers = [Caller(workers, lambda request, context, n=n: answered.append(n)) for n in range(200)]
+    for caller in callers:
+        caller.join()
+    assert sorted(answered) == list(range(200))
+    ends.set()
+    slow.join()
