@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import glob
 import hashlib
+import io
 import os
 import shutil
 import stat
@@ -28,6 +29,7 @@ _MAGIC = (
     (b"\x89HDF", "an HDF5 file, as Keras writes"),
 )
 
+_SMALL_BYTES = 64 << 10
 
 # Says why a file must not be read, in this thread; set while a service works on what a client has sent.
 _refusal: ContextVar[Callable[[str], str] | None] = ContextVar("refusal", default=None)
@@ -58,7 +60,10 @@ def _require_allowed(uri: str) -> None:
 
 @contextmanager
 def open_on_host(uri: str) -> Iterator[BinaryIO]:
-    """Opens a file for reading on the expansion host; seekable, and nothing is read ahead of what is asked for.
+    """Opens a file for reading on the expansion host; seekable.
+
+    A small file is read at once, as each read is a call of the system, or a request to a store of objects; of a larger
+    one nothing is read ahead of what is asked for.
 
     Raises:
         ConfigError: The file can't be opened, or anything but an ExpansionError happens in the ``with`` block; its path
@@ -66,7 +71,10 @@ def open_on_host(uri: str) -> Iterator[BinaryIO]:
     """
     try:
         with _open(uri) as file:
-            yield file
+            start = file.read(_SMALL_BYTES + 1)
+            if len(start) > _SMALL_BYTES:
+                file.seek(0)
+            yield file if len(start) > _SMALL_BYTES else io.BytesIO(start)
     except ExpansionError:
         raise
     except Exception as error:  # each filesystem raises its own

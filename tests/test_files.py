@@ -25,6 +25,16 @@ def test_a_file_is_read_by_path_and_by_uri(tmp_path):
             assert file.read() == b"bc"
 
 
+@pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 65_537, 1_000_000])
+def test_a_file_of_any_size_is_read_from_its_start_to_its_end(tmp_path, size):
+    path, content = tmp_path / "model.bin", bytes(number % 251 for number in range(size))
+    path.write_bytes(content)
+    with open_on_host(str(path)) as file:
+        assert file.read() == content
+        assert file.seek(max(size - 3, 0)) == max(size - 3, 0)
+        assert file.read() == content[-3:]
+
+
 def test_a_compressed_file_is_not_decompressed(tmp_path):
     path = tmp_path / "model.joblib.gz"
     path.write_bytes(b"\x1f\x8bxyz")

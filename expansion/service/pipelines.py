@@ -1,23 +1,26 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """Beam pipelines to build graphs in, without the work that Beam does again for each of them.
 
-Three quarters of the time of an expansion went into what comes out alike every time: parsing no command line at all,
-for each look at a pipeline's options (60 an expansion); looking for state and timers in the signatures of all methods
-of a DoFn (six times for each); and reading the source of each DoFn, to warn its author of mixing yield and return.
+Most of the time of an expansion went into what comes out alike every time: parsing no command line at all, for each
+look at a pipeline's options (60 an expansion); looking for state and timers in the signatures of all methods of a DoFn
+(six times for each); looking for IPython, to label what a notebook's cells apply; and what only the author of a DoFn
+needs: reading its source, to warn of mixing yield and return, and keeping the lines of code that led to each type hint.
 """
 
 from __future__ import annotations
 
 import copy
-import shutil
+import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import MethodType
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms import core, userstate
+from apache_beam.typehints import decorators
+from apache_beam.utils import interactive_utils
 
 
 @contextmanager
@@ -31,7 +34,8 @@ def new_pipeline(**options: Any) -> Iterator[beam.Pipeline]:
     try:
         yield pipeline
     finally:
-        shutil.rmtree(pipeline.local_tempdir, ignore_errors=True)
+        with suppress(OSError):
+            os.rmdir(pipeline.local_tempdir)  # nothing is in it before a pipeline runs
 
 
 class _Options(PipelineOptions):  # type: ignore[misc]
@@ -48,7 +52,14 @@ class _Options(PipelineOptions):  # type: ignore[misc]
             for name, value in defaults._all_options.items():
                 self._all_options.setdefault(name, copy.copy(value))  # lists are changed in place
             views[cls] = view = cls.__new__(cls)  # Beam's way to copy one parses again
-            view.__dict__.update(defaults.__dict__, _all_options=self._all_options)
+            # A view is asked for others too, and lists its options anew for each that it is asked for.
+            names = defaults._visible_option_list()
+            view.__dict__.update(
+                defaults.__dict__,
+                _all_options=self._all_options,
+                _visible_option_list=lambda: names,
+                view_as=self.view_as,
+            )
         return views[cls]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _Options:
@@ -84,6 +95,8 @@ def _specs_of(dofn: beam.DoFn) -> _Specs:
     return set(states), set(timers)
 
 
-# Beam calls both through their modules. It has no other way in.
+# Beam calls them through their modules or classes. It has no other way in.
 userstate.get_dofn_specs = _specs_of
 core._check_fn_use_yield_and_return = lambda process: False
+decorators.IOTypeHints._make_origin = classmethod(lambda cls, bases, tb=True, msg=(): [])
+interactive_utils.is_in_ipython = lambda: False

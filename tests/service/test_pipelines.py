@@ -1,8 +1,11 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 from __future__ import annotations
 
+import argparse
 import copy
+import linecache
 from pathlib import Path
+from unittest.mock import Mock
 
 import apache_beam as beam
 import pytest
@@ -59,6 +62,17 @@ def test_what_is_set_in_one_view_of_the_options_is_seen_in_all():
         assert not pipeline.options.view_as(StandardOptions).streaming
         assert not copy.deepcopy(pipeline.options).view_as(StandardOptions).streaming
         assert pipeline.options.get_all_options()["streaming"] is False
+
+
+def test_no_expansion_but_the_first_parses_a_command_line_or_reads_source(monkeypatch, python_request, row_config):
+    row_config.ClearField("tensor_batch")
+    request = python_request(source(), row_config.SerializeToString())
+    servicer = ExpansionServicer(Offer(environments.parse("docker:worker:1")))
+    first = servicer.Expand(request)
+    for module, name in ((argparse.ArgumentParser, "__init__"), (linecache, "getlines"), (linecache, "checkcache")):
+        monkeypatch.setattr(module, name, Mock(side_effect=AssertionError(name)))
+    assert first.error == ""
+    assert servicer.Expand(request) == first
 
 
 def test_options_of_one_pipeline_do_not_reach_another():
