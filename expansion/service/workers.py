@@ -207,6 +207,8 @@ class Workers:
             self._newest, self._newest_since = me, time.monotonic()
             if self._calls:
                 self._wake_one()
+            elif self._is_closed:
+                self._has_changed.notify_all()
             return call
 
     def _alone_secs(self) -> float:

@@ -199,3 +199,16 @@ def test_calls_that_wait_behind_one_that_hangs_are_all_answered(make, ends):
     assert sorted(answered) == list(range(200))
     ends.set()
     slow.join()
+
+
+def test_threads_of_closed_workers_end_once_the_last_call_has_been_answered(make, ends):
+    workers, answered = make(workers=4), []
+    before = set(threading.enumerate())
+    slow = busy_one(workers, ends)
+    callers = [Caller(workers, lambda request, context, n=n: answered.append(n)) for n in range(20)]
+    workers.close()
+    ends.set()
+    for caller in (slow, *callers):
+        caller.join()
+    assert sorted(answered) == list(range(20))
+    until(lambda: not [each for each in threading.enumerate() if each.name == "expansion" and each not in before])
