@@ -25,6 +25,7 @@ python_image() { # Debian 12 has Python 3.11.
 beam_image() { # No more of it than is copied from it.
   local version=${1##*:} folder
   echo "no registry has $1 for us; building Beam's boot program" >&2
+  command -v go >/dev/null || { echo "error: Go builds it and is missing; install it (https://go.dev/dl/)" >&2; exit 1; }
   folder=$(mktemp -d)
   mkdir -p "$folder/opt/apache/beam"
   GOBIN=$folder go install "github.com/apache/beam/sdks/v2/python/container@v$version"
