@@ -62,8 +62,8 @@ def _require_allowed(uri: str) -> None:
 def open_on_host(uri: str) -> Iterator[BinaryIO]:
     """Opens a file for reading on the expansion host; seekable.
 
-    A small file is read at once, as each read is a call of the system, or a request to a store of objects; of a larger
-    one nothing is read ahead of what is asked for.
+    A file of up to 64 KiB is read at once, as each read is a call of the system, or a request to a store of objects. Of
+    a larger one no more than that is read ahead of what is asked for.
 
     Raises:
         ConfigError: The file can't be opened, or anything but an ExpansionError happens in the ``with`` block; its path
@@ -72,9 +72,11 @@ def open_on_host(uri: str) -> Iterator[BinaryIO]:
     try:
         with _open(uri) as file:
             start = file.read(_SMALL_BYTES + 1)
-            if len(start) > _SMALL_BYTES:
+            if len(start) <= _SMALL_BYTES:
+                yield io.BytesIO(start)
+            else:
                 file.seek(0)
-            yield file if len(start) > _SMALL_BYTES else io.BytesIO(start)
+                yield file
     except ExpansionError:
         raise
     except Exception as error:  # each filesystem raises its own

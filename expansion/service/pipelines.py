@@ -52,14 +52,7 @@ class _Options(PipelineOptions):  # type: ignore[misc]
             for name, value in defaults._all_options.items():
                 self._all_options.setdefault(name, copy.copy(value))  # lists are changed in place
             views[cls] = view = cls.__new__(cls)  # Beam's way to copy one parses again
-            # A view is asked for others too, and lists its options anew for each that it is asked for.
-            names = defaults._visible_option_list()
-            view.__dict__.update(
-                defaults.__dict__,
-                _all_options=self._all_options,
-                _visible_option_list=lambda: names,
-                view_as=self.view_as,
-            )
+            view.__dict__.update(defaults.__dict__, _all_options=self._all_options, view_as=self.view_as)
         return views[cls]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _Options:
@@ -71,7 +64,9 @@ _defaults: dict[type, PipelineOptions] = {}
 
 def _defaults_of(cls: type) -> PipelineOptions:
     if cls not in _defaults:
-        _defaults[cls] = cls(flags=[])
+        _defaults[cls] = defaults = cls(flags=[])
+        names = defaults._visible_option_list()
+        defaults.__dict__["_visible_option_list"] = lambda: names  # Beam lists them anew for each that is asked for
     return _defaults[cls]
 
 
